@@ -1,0 +1,84 @@
+package pipeline
+
+import (
+	"log/slog"
+
+	"swingport/format"
+)
+
+// How the two large tables, transcriptItems and kvStore, are read; the values
+// of [ExportOptions.Reader].
+const (
+	ReaderSweep  = "sweep"  // one pass over the pages of the file
+	ReaderEngine = "engine" // SQL in rowid order
+)
+
+// ExportOptions says what to export, and where to. The zero value of every
+// field but StateDir and ExportDir is a default.
+type ExportOptions struct {
+	StateDir  string // the directory that holds swingstore.sqlite
+	ExportDir string // the directory to export to; made if it is missing
+
+	ArtifactMode   format.ArtifactMode   // "" means operational
+	ExportDataMode format.ExportDataMode // "" means skip
+
+	// CheckBlockHeight is the height that the store must have committed. Nil
+	// and zero check nothing, as in the reference.
+	CheckBlockHeight *float64
+
+	NoVerify  bool   // report what is wrong in Summary.Defects instead of failing
+	Checksums bool   // add a SHA256SUMS
+	Reader    string // ReaderSweep or ReaderEngine; "" means ReaderSweep
+	Workers   int    // goroutines of each parallel stage; 0 means GOMAXPROCS
+	TempDir   string // where stages spill; "" means the export directory
+
+	Status *Status      // counters for whoever polls; may be nil
+	Log    *slog.Logger // what happens, in detail; nil means silent
+}
+
+// ImportOptions says what to import, and where to. The zero value of every
+// field but StateDir and ExportDir is a default.
+type ImportOptions struct {
+	StateDir  string // the directory that gets swingstore.sqlite; made if it is missing
+	ExportDir string // the directory that holds export-manifest.json
+
+	ArtifactMode   format.ArtifactMode   // "" means the manifest's, or operational
+	ExportDataMode format.ExportDataMode // "" means all
+
+	// CheckBlockHeight is the height that the manifest must state. Nil checks
+	// nothing; zero is checked, unlike on export, as in the reference.
+	CheckBlockHeight *float64
+
+	NoCheck bool   // leave out PRAGMA quick_check of the new store
+	KeepOld bool   // keep the old database under a name that says its height
+	Workers int    // goroutines of each parallel stage; 0 means GOMAXPROCS
+	TempDir string // where stages spill; "" means the state directory
+
+	Status *Status      // counters for whoever polls; may be nil
+	Log    *slog.Logger // what happens, in detail; nil means silent
+}
+
+// Summary says what an export or an import did. Its JSON form is what the
+// command line prints for --json.
+type Summary struct {
+	BlockHeight  float64 `json:"blockHeight"`
+	ArtifactMode string  `json:"artifactMode"`
+
+	Artifacts int `json:"artifacts"` // Snapshots + Spans + Bundles
+	Snapshots int `json:"snapshots"`
+	Spans     int `json:"spans"`
+	Bundles   int `json:"bundles"`
+
+	Items  int64 `json:"items"`  // transcript items in the spans
+	KVRows int64 `json:"kvRows"` // kvStore rows in the export data
+	Bytes  int64 `json:"bytes"`  // export data and artifacts, uncompressed
+
+	Seconds          float64 `json:"seconds"`          // wall-clock time
+	ExportDataSHA256 string  `json:"exportDataSHA256"` // hex; "" without export data
+
+	Warnings []string `json:"warnings"` // worked, but somebody should know
+	Defects  []string `json:"defects"`  // what NoVerify let through
+
+	KeptOld    string `json:"keptOld,omitempty"`    // file that holds the old store, by KeepOld
+	MovedAside string `json:"movedAside,omitempty"` // file that holds the old store, since it was damaged
+}
