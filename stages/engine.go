@@ -1,0 +1,504 @@
+package stages
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"modernc.org/libc"
+	lib "modernc.org/sqlite/lib"
+)
+
+// DB is one connection to a SQLite database: a thin binding over the engine's C API that hands out column bytes without copying
+// them and reaches the file handles below, which database/sql cannot. One connection is one snapshot while a transaction is open.
+//
+// Query, Exec, Blob and Pages take the lock by themselves and may be called by any goroutine. A Stmt from Prepare does not: whoever
+// prepares statements directly is the connection's only user.
+type DB struct {
+	mu   sync.Mutex
+	tls  *libc.TLS
+	db   uintptr
+	path string
+}
+
+// OpenMode says what a connection may do to the database file.
+type OpenMode int
+
+const (
+	ReadOnly  OpenMode = iota // never writes the database; may create -wal and -shm beside a store in WAL mode
+	Immutable                 // no locks, no -wal: only where nothing can change the file
+	ReadWrite                 // an existing database
+	Create                    // a new database; the file must not exist
+)
+
+// EngineError is an error of the SQLite engine.
+type EngineError struct {
+	Op   string // what was asked: "open", "step", ...
+	Path string
+	Code int // extended result code, https://sqlite.org/rescode.html
+	Msg  string
+	Err  error // the system's error below it, or nil
+}
+
+func (e *EngineError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("%s: %s (%v)", e.Path, e.Msg, e.Err)
+	}
+	return fmt.Sprintf("%s: %s", e.Path, e.Msg)
+}
+
+func (e *EngineError) Unwrap() error { return e.Err }
+
+// Busy reports whether err says that another connection holds the lock that was asked for.
+func Busy(err error) bool { return hasCode(err, lib.SQLITE_BUSY, lib.SQLITE_LOCKED) }
+
+// Damaged reports whether err says that the file is no database or a broken one.
+func Damaged(err error) bool { return hasCode(err, lib.SQLITE_CORRUPT, lib.SQLITE_NOTADB) }
+
+func hasCode(err error, codes ...int) bool {
+	var e *EngineError
+	if !errors.As(err, &e) {
+		return false
+	}
+	for _, c := range codes {
+		if e.Code&0xff == c {
+			return true
+		}
+	}
+	return false
+}
+
+// EngineVersion is the version of the SQLite library that is linked in.
+func EngineVersion() string {
+	tls := libc.NewTLS()
+	defer tls.Close()
+	return libc.GoString(lib.Xsqlite3_libversion(tls))
+}
+
+// OpenDB opens the database at path. fsys may be nil: the engine then uses the system's files directly.
+func OpenDB(path string, mode OpenMode, fsys *FS) (*DB, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	u := url.URL{Scheme: "file", Path: abs}
+	flags := int32(lib.SQLITE_OPEN_URI | lib.SQLITE_OPEN_NOMUTEX | lib.SQLITE_OPEN_EXRESCODE)
+	switch mode {
+	case ReadOnly:
+		flags |= lib.SQLITE_OPEN_READONLY
+		u.RawQuery = "mode=ro"
+	case Immutable:
+		flags |= lib.SQLITE_OPEN_READONLY
+		u.RawQuery = "mode=ro&immutable=1"
+	case ReadWrite:
+		flags |= lib.SQLITE_OPEN_READWRITE
+	case Create:
+		flags |= lib.SQLITE_OPEN_READWRITE | lib.SQLITE_OPEN_CREATE
+	}
+	d := &DB{tls: libc.NewTLS(), path: path}
+	vfs, err := fsys.vfs(d.tls)
+	if err != nil {
+		d.tls.Close()
+		return nil, err
+	}
+	name, pdb := d.cstring(u.String()), d.malloc(8)
+	rc := lib.Xsqlite3_open_v2(d.tls, name, pdb, flags, vfs)
+	d.db = *(*uintptr)(ptr(pdb))
+	libc.Xfree(d.tls, name)
+	libc.Xfree(d.tls, pdb)
+	if rc != lib.SQLITE_OK {
+		err := d.fail("open", rc)
+		d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// Close ends the connection; an open transaction is rolled back. A second call does nothing.
+func (d *DB) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.tls == nil {
+		return nil
+	}
+	rc := lib.Xsqlite3_close(d.tls, d.db)
+	var err error
+	if rc != lib.SQLITE_OK {
+		err = d.fail("close", rc)
+		lib.Xsqlite3_close_v2(d.tls, d.db)
+	}
+	d.tls.Close()
+	d.tls, d.db = nil, 0
+	return err
+}
+
+// BusyTimeout makes the engine wait up to ms milliseconds for a lock.
+func (d *DB) BusyTimeout(ms int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	lib.Xsqlite3_busy_timeout(d.tls, d.db, int32(ms))
+}
+
+// Exec runs one statement that returns no rows; args are int64, string, []byte (as TEXT) or nil.
+func (d *DB) Exec(sql string, args ...any) error { return d.Query(sql, nil, args...) }
+
+// Query runs one statement and calls row, if it is not nil, for each row. What row borrows from the statement ends with the call.
+func (d *DB) Query(sql string, row func(*Stmt) error, args ...any) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	st, err := d.Prepare(sql)
+	if err != nil {
+		return err
+	}
+	defer st.Finalize()
+	if err := st.Bind(args...); err != nil {
+		return err
+	}
+	for {
+		ok, err := st.Step()
+		if err != nil || !ok {
+			return err
+		}
+		if row != nil {
+			if err := row(st); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// Stmt is a prepared statement. See DB for who may use it.
+type Stmt struct {
+	d  *DB
+	st uintptr
+}
+
+// Prepare compiles one SQL statement.
+func (d *DB) Prepare(sql string) (*Stmt, error) {
+	if d.tls == nil {
+		return nil, fmt.Errorf("%s: the connection is closed", d.path)
+	}
+	z, pst := d.cstring(sql), d.malloc(8)
+	defer libc.Xfree(d.tls, z)
+	defer libc.Xfree(d.tls, pst)
+	if rc := lib.Xsqlite3_prepare_v3(d.tls, d.db, z, -1, lib.SQLITE_PREPARE_PERSISTENT, pst, 0); rc != lib.SQLITE_OK {
+		return nil, d.fail("prepare", rc)
+	}
+	return &Stmt{d, *(*uintptr)(ptr(pst))}, nil
+}
+
+// Bind sets the parameters from 1 on; see Exec for the types. The engine keeps no copy: args must not change before the next Reset.
+func (s *Stmt) Bind(args ...any) error {
+	for i, a := range args {
+		var rc int32
+		switch v := a.(type) {
+		case nil:
+			rc = lib.Xsqlite3_bind_null(s.d.tls, s.st, int32(i+1))
+		case int64:
+			rc = lib.Xsqlite3_bind_int64(s.d.tls, s.st, int32(i+1), v)
+		case string:
+			rc = s.bindText(i+1, unsafe.StringData(v), len(v))
+		case []byte:
+			rc = s.bindText(i+1, unsafe.SliceData(v), len(v))
+		default:
+			return fmt.Errorf("bind %T: not supported", a)
+		}
+		if rc != lib.SQLITE_OK {
+			return s.d.fail("bind", rc)
+		}
+	}
+	return nil
+}
+
+var emptyText = new([1]byte)
+
+// bindText binds without a copy; a nil pointer would bind NULL, so empty text points somewhere.
+func (s *Stmt) bindText(i int, p *byte, n int) int32 {
+	if p == nil {
+		p = &emptyText[0]
+	}
+	return lib.Xsqlite3_bind_text(s.d.tls, s.st, int32(i), uintptr(unsafe.Pointer(p)), int32(n), lib.SQLITE_STATIC)
+}
+
+// BindText binds TEXT without a copy: b must live and stay as it is until the statement is reset or bound anew.
+func (s *Stmt) BindText(i int, b []byte) error {
+	return s.bound(s.bindText(i, unsafe.SliceData(b), len(b)))
+}
+
+// BindBlob binds a BLOB without a copy, as BindText does.
+func (s *Stmt) BindBlob(i int, b []byte) error {
+	p := unsafe.SliceData(b)
+	if p == nil {
+		p = &emptyText[0]
+	}
+	return s.bound(lib.Xsqlite3_bind_blob(s.d.tls, s.st, int32(i), uintptr(unsafe.Pointer(p)), int32(len(b)), lib.SQLITE_STATIC))
+}
+
+// BindInt binds an INTEGER.
+func (s *Stmt) BindInt(i int, v int64) error {
+	return s.bound(lib.Xsqlite3_bind_int64(s.d.tls, s.st, int32(i), v))
+}
+
+// BindNull binds NULL.
+func (s *Stmt) BindNull(i int) error { return s.bound(lib.Xsqlite3_bind_null(s.d.tls, s.st, int32(i))) }
+
+// BindZeroBlob binds a BLOB of n zero bytes, to be filled through OpenBlob.
+func (s *Stmt) BindZeroBlob(i int, n int64) error {
+	return s.bound(lib.Xsqlite3_bind_zeroblob64(s.d.tls, s.st, int32(i), uint64(n)))
+}
+
+func (s *Stmt) bound(rc int32) error {
+	if rc != lib.SQLITE_OK {
+		return s.d.fail("bind", rc)
+	}
+	return nil
+}
+
+// Step goes to the next row; it is false after the last.
+func (s *Stmt) Step() (bool, error) {
+	switch rc := lib.Xsqlite3_step(s.d.tls, s.st); rc {
+	case lib.SQLITE_ROW:
+		return true, nil
+	case lib.SQLITE_DONE:
+		return false, nil
+	default:
+		return false, s.d.fail("step", rc)
+	}
+}
+
+// Run steps a statement that returns no rows and resets it.
+func (s *Stmt) Run() error {
+	_, err := s.Step()
+	s.Reset()
+	return err
+}
+
+// Reset makes the statement ready to run again; its bindings stay.
+func (s *Stmt) Reset() { lib.Xsqlite3_reset(s.d.tls, s.st) }
+
+// Finalize releases the statement.
+func (s *Stmt) Finalize() {
+	if s.st != 0 {
+		lib.Xsqlite3_finalize(s.d.tls, s.st)
+		s.st = 0
+	}
+}
+
+// Int is column i as an INTEGER.
+func (s *Stmt) Int(i int) int64 { return lib.Xsqlite3_column_int64(s.d.tls, s.st, int32(i)) }
+
+// Real is column i as a REAL.
+func (s *Stmt) Real(i int) float64 { return lib.Xsqlite3_column_double(s.d.tls, s.st, int32(i)) }
+
+// Type is the storage class of column i: lib.SQLITE_INTEGER and so on.
+func (s *Stmt) Type(i int) int { return int(lib.Xsqlite3_column_type(s.d.tls, s.st, int32(i))) }
+
+// Null reports whether column i is NULL.
+func (s *Stmt) Null(i int) bool { return s.Type(i) == lib.SQLITE_NULL }
+
+// Bytes is the TEXT or BLOB of column i, borrowed until the next Step or Reset.
+func (s *Stmt) Bytes(i int) []byte {
+	p := lib.Xsqlite3_column_blob(s.d.tls, s.st, int32(i))
+	n := lib.Xsqlite3_column_bytes(s.d.tls, s.st, int32(i))
+	if p == 0 || n == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(ptr(p)), n)
+}
+
+// Text is a copy of the TEXT of column i.
+func (s *Stmt) Text(i int) string { return string(s.Bytes(i)) }
+
+// Blob is an open handle on one BLOB or TEXT value, read and written in pieces.
+type Blob struct {
+	d *DB
+	b uintptr
+}
+
+// OpenBlob opens the value of column in the row of table with that rowid, in the database main.
+func (d *DB) OpenBlob(table, column string, rowid int64, write bool) (*Blob, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.tls == nil {
+		return nil, fmt.Errorf("%s: the connection is closed", d.path)
+	}
+	zm, zt, zc, pp := d.cstring("main"), d.cstring(table), d.cstring(column), d.malloc(8)
+	var w int32
+	if write {
+		w = 1
+	}
+	rc := lib.Xsqlite3_blob_open(d.tls, d.db, zm, zt, zc, rowid, w, pp)
+	b := *(*uintptr)(ptr(pp))
+	for _, p := range []uintptr{zm, zt, zc, pp} {
+		libc.Xfree(d.tls, p)
+	}
+	if rc != lib.SQLITE_OK {
+		return nil, d.fail("open blob", rc)
+	}
+	return &Blob{d, b}, nil
+}
+
+// Size is the length of the value in bytes.
+func (b *Blob) Size() int64 {
+	b.d.mu.Lock()
+	defer b.d.mu.Unlock()
+	return int64(lib.Xsqlite3_blob_bytes(b.d.tls, b.b))
+}
+
+// ReadAt fills p from offset off; both must lie within the value.
+func (b *Blob) ReadAt(p []byte, off int64) error {
+	b.d.mu.Lock()
+	defer b.d.mu.Unlock()
+	rc := lib.Xsqlite3_blob_read(b.d.tls, b.b, uintptr(unsafe.Pointer(unsafe.SliceData(p))), int32(len(p)), int32(off))
+	runtime.KeepAlive(p)
+	if rc != lib.SQLITE_OK {
+		return b.d.fail("read blob", rc)
+	}
+	return nil
+}
+
+// WriteAt writes p at offset off, within the value.
+func (b *Blob) WriteAt(p []byte, off int64) error {
+	b.d.mu.Lock()
+	defer b.d.mu.Unlock()
+	rc := lib.Xsqlite3_blob_write(b.d.tls, b.b, uintptr(unsafe.Pointer(unsafe.SliceData(p))), int32(len(p)), int32(off))
+	runtime.KeepAlive(p)
+	if rc != lib.SQLITE_OK {
+		return b.d.fail("write blob", rc)
+	}
+	return nil
+}
+
+// Close releases the handle.
+func (b *Blob) Close() error {
+	b.d.mu.Lock()
+	defer b.d.mu.Unlock()
+	if b.b == 0 || b.d.tls == nil {
+		return nil
+	}
+	rc := lib.Xsqlite3_blob_close(b.d.tls, b.b)
+	b.b = 0
+	if rc != lib.SQLITE_OK {
+		return b.d.fail("close blob", rc)
+	}
+	return nil
+}
+
+// walState is what the pinned read transaction says of the write-ahead log: the number of its frames that belong to the snapshot, the
+// database size in pages, and the log's salts. It is zero where no frame does.
+type walState struct {
+	frames, pages uint32
+	salt          [2]uint32
+}
+
+// walState reads the wal-index header that the open read transaction has pinned, by way of sqlite3_snapshot_get (whose opaque result
+// is that header: sqlite3.c, struct WalIndexHdr). Outside WAL mode, and before the first frame was ever written, there is none.
+func (d *DB) walState() walState {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	zm, pp := d.cstring("main"), d.malloc(8)
+	defer libc.Xfree(d.tls, zm)
+	defer libc.Xfree(d.tls, pp)
+	if lib.Xsqlite3_snapshot_get(d.tls, d.db, zm, pp) != lib.SQLITE_OK {
+		return walState{}
+	}
+	snap := *(*uintptr)(ptr(pp))
+	defer lib.Xsqlite3_snapshot_free(d.tls, snap)
+	h := unsafe.Slice((*uint32)(ptr(snap)), 12)
+	return walState{frames: h[4], pages: h[5], salt: [2]uint32{h[8], h[9]}}
+}
+
+// file is one of the engine's own open files. Reading through it needs no second descriptor, whose closing would drop the locks that
+// the engine holds on the same file (POSIX locks belong to the process).
+type file struct {
+	tls  *libc.TLS // not the connection's: reads run beside it
+	file uintptr
+	read func(tls *libc.TLS, file, buf uintptr, n int32, off int64) int32
+}
+
+// openFile returns the database file (lib.SQLITE_FCNTL_FILE_POINTER) or its journal or log (_JOURNAL_POINTER) as the engine has it open.
+func (d *DB) openFile(op int32) (*file, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	zm, pp := d.cstring("main"), d.malloc(8)
+	defer libc.Xfree(d.tls, zm)
+	defer libc.Xfree(d.tls, pp)
+	if rc := lib.Xsqlite3_file_control(d.tls, d.db, zm, op, pp); rc != lib.SQLITE_OK {
+		return nil, d.fail("file control", rc)
+	}
+	f := *(*uintptr)(ptr(pp))
+	if f == 0 || (*lib.Tsqlite3_file)(ptr(f)).FpMethods == 0 {
+		return nil, fmt.Errorf("%s: the file is not open", d.path)
+	}
+	methods := (*lib.Tsqlite3_io_methods)(ptr((*lib.Tsqlite3_file)(ptr(f)).FpMethods))
+	h := &file{tls: libc.NewTLS(), file: f}
+	h.read = *(*func(*libc.TLS, uintptr, uintptr, int32, int64) int32)(unsafe.Pointer(&struct{ p uintptr }{methods.FxRead}))
+	return h, nil
+}
+
+// readAt fills p from offset off of the file. What lies past its end is an error.
+func (f *file) readAt(p []byte, off int64) error {
+	rc := f.read(f.tls, f.file, uintptr(unsafe.Pointer(unsafe.SliceData(p))), int32(len(p)), off)
+	runtime.KeepAlive(p)
+	switch rc {
+	case lib.SQLITE_OK:
+		return nil
+	case lib.SQLITE_IOERR_SHORT_READ:
+		return fmt.Errorf("read %d bytes at offset %d: the file ends before", len(p), off)
+	default:
+		return fmt.Errorf("read %d bytes at offset %d: %s", len(p), off, libc.GoString(lib.Xsqlite3_errstr(f.tls, rc)))
+	}
+}
+
+func (f *file) close() { f.tls.Close() }
+
+// fail makes an error of a result code; the caller holds the lock.
+func (d *DB) fail(op string, rc int32) error {
+	e := &EngineError{Op: op, Path: d.path, Code: int(rc)}
+	if d.db != 0 {
+		e.Msg = libc.GoString(lib.Xsqlite3_errmsg(d.tls, d.db))
+		if code := lib.Xsqlite3_extended_errcode(d.tls, d.db); code != lib.SQLITE_OK && code&0xff == rc&0xff {
+			e.Code = int(code)
+		}
+		if n := lib.Xsqlite3_system_errno(d.tls, d.db); n != 0 && systemCause(rc) {
+			e.Err = syscall.Errno(n)
+		}
+	} else {
+		e.Msg = libc.GoString(lib.Xsqlite3_errstr(d.tls, rc))
+	}
+	if rc&0xff == lib.SQLITE_FULL {
+		e.Err = syscall.ENOSPC
+	}
+	return e
+}
+
+// systemCause reports whether the last errno explains the result code.
+func systemCause(rc int32) bool {
+	switch rc & 0xff {
+	case lib.SQLITE_IOERR, lib.SQLITE_CANTOPEN, lib.SQLITE_READONLY:
+		return true
+	}
+	return false
+}
+
+func (d *DB) malloc(n int) uintptr {
+	p := libc.Xcalloc(d.tls, 1, libc.Tsize_t(n))
+	if p == 0 {
+		panic("out of memory")
+	}
+	return p
+}
+
+func (d *DB) cstring(s string) uintptr {
+	p := d.malloc(len(s) + 1)
+	copy(unsafe.Slice((*byte)(ptr(p)), len(s)), s)
+	return p
+}
+
+// ptr is the address p as a pointer: memory of the engine, which the garbage collector neither moves nor frees.
+func ptr(p uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)) }

@@ -1,0 +1,134 @@
+package stages
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// File is an open file whose operations pass through an FS.
+type File struct {
+	*os.File
+	fs *FS
+}
+
+func (f *File) Write(p []byte) (int, error) {
+	if f.fs != nil && f.fs.Before != nil {
+		if err := f.fs.Before(Op{Kind: OpWrite, Path: f.Name(), Len: len(p)}); err != nil {
+			return 0, &fs.PathError{Op: "write", Path: f.Name(), Err: err}
+		}
+	}
+	return f.File.Write(p)
+}
+
+func (f *File) Read(p []byte) (int, error) {
+	if f.fs != nil && f.fs.Before != nil {
+		if err := f.fs.Before(Op{Kind: OpRead, Path: f.Name(), Len: len(p)}); err != nil {
+			return 0, &fs.PathError{Op: "read", Path: f.Name(), Err: err}
+		}
+	}
+	return f.File.Read(p)
+}
+
+// ReadFrom hides the one of os.File, which would go past Write.
+func (f *File) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{f}, r) }
+
+// Sync makes what was written durable.
+func (f *File) Sync() error {
+	if err := f.fs.before(OpSync, f.Name()); err != nil {
+		return &fs.PathError{Op: "sync", Path: f.Name(), Err: err}
+	}
+	return f.File.Sync()
+}
+
+// Open opens a file for reading.
+func (x *FS) Open(path string) (*File, error) { return x.OpenFile(path, os.O_RDONLY, 0) }
+
+// OpenFile is os.OpenFile.
+func (x *FS) OpenFile(path string, flag int, perm os.FileMode) (*File, error) {
+	if err := x.before(OpOpen, path); err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	f, err := os.OpenFile(path, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return &File{f, x}, nil
+}
+
+// Temp makes a file in dir that has no name any more when Temp returns: it is gone when it is closed, or when the process ends however it does.
+func (x *FS) Temp(dir string) (*File, error) {
+	if err := x.before(OpOpen, dir); err != nil {
+		return nil, &fs.PathError{Op: "create a temporary file in", Path: dir, Err: err}
+	}
+	f, err := os.CreateTemp(dir, ".swingport-spill-*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &File{f, x}, nil
+}
+
+// Rename is os.Rename.
+func (x *FS) Rename(from, to string) error {
+	if err := x.before(OpRename, to); err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return os.Rename(from, to)
+}
+
+// Link is os.Link.
+func (x *FS) Link(from, to string) error {
+	if err := x.before(OpLink, to); err != nil {
+		return &os.LinkError{Op: "link", Old: from, New: to, Err: err}
+	}
+	return os.Link(from, to)
+}
+
+// Remove is os.Remove.
+func (x *FS) Remove(path string) error {
+	if err := x.before(OpRemove, path); err != nil {
+		return &fs.PathError{Op: "remove", Path: path, Err: err}
+	}
+	return os.Remove(path)
+}
+
+// MkdirAll is os.MkdirAll; made lists the directories that did not exist before, the outermost first.
+func (x *FS) MkdirAll(path string, perm os.FileMode) (made []string, err error) {
+	for p := filepath.Clean(path); ; p = filepath.Dir(p) {
+		if _, err := os.Stat(p); err == nil || p == filepath.Dir(p) {
+			break
+		}
+		made = append([]string{p}, made...)
+	}
+	for i, p := range made {
+		if err := x.before(OpMkdir, p); err != nil {
+			return made[:i], &fs.PathError{Op: "mkdir", Path: p, Err: err}
+		}
+		if err := os.Mkdir(p, perm); err != nil {
+			return made[:i], err
+		}
+	}
+	return made, nil
+}
+
+// SyncDir makes the names in a directory durable: a rename is not before that.
+func (x *FS) SyncDir(path string) error {
+	if err := x.before(OpSyncDir, path); err != nil {
+		return &fs.PathError{Op: "sync", Path: path, Err: err}
+	}
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		err = nil // some network file systems cannot, and need not
+	}
+	return errors.Join(err, d.Close())
+}

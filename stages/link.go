@@ -1,0 +1,146 @@
+package stages
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// Link is a bounded edge between two stages. It counts what crosses it and how long either end waited, so that the bottleneck shows.
+//
+// Send gives its element away, always, also when it fails: the link then drops it. Only the runner closes a link, and only after the
+// stages in front of it returned nil, so that nobody takes a failure for the end of the input.
+type Link[T any] struct {
+	name string
+	ch   chan T
+	drop func(T)
+
+	count              atomic.Int64
+	sendWait, recvWait atomic.Int64 // nanoseconds
+}
+
+// NewLink makes a link that holds up to depth elements. drop, which may be nil, releases an element that nobody will receive.
+func NewLink[T any](name string, depth int, drop func(T)) *Link[T] {
+	if drop == nil {
+		drop = func(T) {}
+	}
+	return &Link[T]{name: name, ch: make(chan T, depth), drop: drop}
+}
+
+// Send passes v on, or drops it and returns the cause when ctx ends first.
+func (l *Link[T]) Send(ctx context.Context, v T) error {
+	if ctx.Err() != nil {
+		l.drop(v)
+		return context.Cause(ctx)
+	}
+	select {
+	case l.ch <- v:
+	default:
+		t := time.Now()
+		select {
+		case l.ch <- v:
+			l.sendWait.Add(int64(time.Since(t)))
+		case <-ctx.Done():
+			l.drop(v)
+			return context.Cause(ctx)
+		}
+	}
+	l.count.Add(1)
+	return nil
+}
+
+// Recv takes the next element; ok is false at the end of the input.
+func (l *Link[T]) Recv(ctx context.Context) (v T, ok bool, err error) {
+	if ctx.Err() != nil {
+		return v, false, context.Cause(ctx)
+	}
+	select {
+	case v, ok = <-l.ch:
+		return v, ok, nil
+	default:
+	}
+	t := time.Now()
+	select {
+	case v, ok = <-l.ch:
+		l.recvWait.Add(int64(time.Since(t)))
+		return v, ok, nil
+	case <-ctx.Done():
+		return v, false, context.Cause(ctx)
+	}
+}
+
+// Close says that no more elements come. For the runner, see Link.
+func (l *Link[T]) Close() { close(l.ch) }
+
+// LinkStats is what a link counted.
+type LinkStats struct {
+	Name     string
+	Count    int64
+	SendWait time.Duration // the stage in front waited for the one behind
+	RecvWait time.Duration // the stage behind waited for the one in front
+}
+
+// Stats returns the counters as they are now.
+func (l *Link[T]) Stats() LinkStats {
+	return LinkStats{l.name, l.count.Load(), time.Duration(l.sendWait.Load()), time.Duration(l.recvWait.Load())}
+}
+
+// Each calls f for each element of l until its end, the context's, or an error.
+func Each[T any](ctx context.Context, l *Link[T], f func(T) error) error {
+	for {
+		v, ok, err := l.Recv(ctx)
+		if err != nil || !ok {
+			return err
+		}
+		if err := f(v); err != nil {
+			return err
+		}
+	}
+}
+
+// Chunk is a piece of an artifact or of the export data. It has one owner at a time; the last one releases it, once.
+type Chunk struct {
+	Data []byte // up to the pool's size
+	pool *Pool
+}
+
+// Pool is a bounded set of chunks. Each source has its own, and nobody waits for a second chunk while holding one: then a pool of one
+// suffices and nothing deadlocks.
+type Pool struct {
+	size int
+	free chan *Chunk
+}
+
+// NewPool makes a pool of n chunks with room for size bytes each; they are allocated when first needed.
+func NewPool(n, size int) *Pool {
+	p := &Pool{size: size, free: make(chan *Chunk, n)}
+	for range n {
+		p.free <- &Chunk{pool: p}
+	}
+	return p
+}
+
+// Get waits for a free chunk; its Data is empty with the pool's size as capacity.
+func (p *Pool) Get(ctx context.Context) (*Chunk, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	select {
+	case c := <-p.free:
+		if c.Data == nil {
+			c.Data = make([]byte, 0, p.size)
+		}
+		c.Data = c.Data[:0]
+		return c, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Release gives the chunk back. Under the race detector its bytes are overwritten, so that a late reader is found out.
+func (c *Chunk) Release() {
+	if raceEnabled {
+		clear(c.Data[:cap(c.Data)])
+	}
+	c.pool.free <- c
+}

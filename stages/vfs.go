@@ -1,0 +1,209 @@
+package stages
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"modernc.org/libc"
+	lib "modernc.org/sqlite/lib"
+)
+
+// OpKind names an operation on a file.
+type OpKind string
+
+// The operations that FS.Before sees.
+const (
+	OpOpen     OpKind = "open"
+	OpRead     OpKind = "read"
+	OpWrite    OpKind = "write"
+	OpTruncate OpKind = "truncate"
+	OpSync     OpKind = "sync"
+	OpSyncDir  OpKind = "syncdir"
+	OpRename   OpKind = "rename"
+	OpLink     OpKind = "link"
+	OpRemove   OpKind = "remove"
+	OpMkdir    OpKind = "mkdir"
+)
+
+// Op is one operation on a file, about to happen.
+type Op struct {
+	Kind OpKind
+	Path string
+	Off  int64 // bytes
+	Len  int   // bytes
+}
+
+// FS is where every file operation of this package passes, the engine's included: the one place to count reads, to slow them down, and
+// to make the Nth operation fail. A nil *FS, or one without Before, uses the system's files directly and costs nothing.
+type FS struct {
+	// Before is called ahead of each operation, by many goroutines; its error takes the operation's place. A syscall.Errno below it
+	// reaches the engine as that system error.
+	Before func(Op) error
+
+	once sync.Once
+	id   uintptr
+	name string
+}
+
+func (fs *FS) before(kind OpKind, path string) error {
+	if fs == nil || fs.Before == nil {
+		return nil
+	}
+	return fs.Before(Op{Kind: kind, Path: path})
+}
+
+// The engine identifies things by numbers; these are ours. Entries of vfsByID stay: an FS is made once in a process, or by a test.
+var (
+	vfsCount   atomic.Uintptr
+	vfsByID    sync.Map // uintptr (pAppData) -> *FS
+	openFiles  sync.Map // uintptr (sqlite3_file) -> *shimFile
+	shimsByOld sync.Map // uintptr (sqlite3_io_methods of the system) -> uintptr (ours)
+)
+
+type shimFile struct {
+	fs   *FS
+	path string
+	old  *lib.Tsqlite3_io_methods
+}
+
+// vfs returns the name of the VFS to open a database with, as a C string: 0 for the engine's default.
+func (fs *FS) vfs(tls *libc.TLS) (uintptr, error) {
+	if fs == nil || fs.Before == nil {
+		return 0, nil
+	}
+	var err error
+	fs.once.Do(func() { err = fs.register(tls) })
+	if err != nil {
+		return 0, err
+	}
+	return (*lib.Tsqlite3_vfs)(ptr(fs.id)).FzName, nil
+}
+
+// register adds a copy of the system's VFS whose files call Before.
+func (fs *FS) register(tls *libc.TLS) error {
+	if rc := lib.Xsqlite3_initialize(tls); rc != lib.SQLITE_OK {
+		return fmt.Errorf("initialize the engine: %s", libc.GoString(lib.Xsqlite3_errstr(tls, rc)))
+	}
+	old := lib.Xsqlite3_vfs_find(tls, 0)
+	p := libc.Xcalloc(tls, 1, libc.Tsize_t(unsafe.Sizeof(lib.Tsqlite3_vfs{})))
+	v := (*lib.Tsqlite3_vfs)(ptr(p))
+	*v = *(*lib.Tsqlite3_vfs)(ptr(old))
+	name, err := libc.CString(fmt.Sprintf("swingport-%d", vfsCount.Add(1)))
+	if err != nil {
+		return err
+	}
+	v.FpNext, v.FzName, v.FpAppData = 0, name, old
+	v.FxOpen = fn(func(tls *libc.TLS, vfs, name, file uintptr, flags int32, out uintptr) int32 {
+		return shimOpen(tls, vfs, name, file, flags, out)
+	})
+	v.FxDelete = fn(func(tls *libc.TLS, vfs, name uintptr, sync int32) int32 {
+		f := vfsFS(vfs)
+		if err := f.before(OpRemove, libc.GoString(name)); err != nil {
+			return ioError(lib.SQLITE_IOERR_DELETE, err)
+		}
+		old := vfsOld(vfs)
+		return call[func(*libc.TLS, uintptr, uintptr, int32) int32](old.FxDelete)(tls, v.FpAppData, name, sync)
+	})
+	fs.id = p
+	vfsByID.Store(p, fs)
+	if rc := lib.Xsqlite3_vfs_register(tls, p, 0); rc != lib.SQLITE_OK {
+		return fmt.Errorf("register a VFS: %s", libc.GoString(lib.Xsqlite3_errstr(tls, rc)))
+	}
+	return nil
+}
+
+func vfsFS(vfs uintptr) *FS {
+	f, _ := vfsByID.Load(vfs)
+	return f.(*FS)
+}
+
+func vfsOld(vfs uintptr) *lib.Tsqlite3_vfs {
+	return (*lib.Tsqlite3_vfs)(ptr((*lib.Tsqlite3_vfs)(ptr(vfs)).FpAppData))
+}
+
+func shimOpen(tls *libc.TLS, vfs, name, file uintptr, flags int32, out uintptr) int32 {
+	fs, path := vfsFS(vfs), "temporary file"
+	if name != 0 {
+		path = libc.GoString(name)
+	}
+	if err := fs.before(OpOpen, path); err != nil {
+		return lib.SQLITE_CANTOPEN
+	}
+	old := vfsOld(vfs)
+	oldID := (*lib.Tsqlite3_vfs)(ptr(vfs)).FpAppData
+	rc := call[func(*libc.TLS, uintptr, uintptr, uintptr, int32, uintptr) int32](old.FxOpen)(tls, oldID, name, file, flags, out)
+	f := (*lib.Tsqlite3_file)(ptr(file))
+	if rc != lib.SQLITE_OK || f.FpMethods == 0 {
+		return rc
+	}
+	openFiles.Store(file, &shimFile{fs, path, (*lib.Tsqlite3_io_methods)(ptr(f.FpMethods))})
+	f.FpMethods = shimMethods(tls, f.FpMethods)
+	return rc
+}
+
+// shimMethods returns the system's methods with ours in front of those that touch the file.
+func shimMethods(tls *libc.TLS, old uintptr) uintptr {
+	if m, ok := shimsByOld.Load(old); ok {
+		return m.(uintptr)
+	}
+	p := libc.Xcalloc(tls, 1, libc.Tsize_t(unsafe.Sizeof(lib.Tsqlite3_io_methods{})))
+	m := (*lib.Tsqlite3_io_methods)(ptr(p))
+	*m = *(*lib.Tsqlite3_io_methods)(ptr(old))
+	m.FxClose = fn(func(tls *libc.TLS, file uintptr) int32 {
+		f := shimOf(file)
+		openFiles.Delete(file)
+		return call[func(*libc.TLS, uintptr) int32](f.old.FxClose)(tls, file)
+	})
+	m.FxRead = fn(func(tls *libc.TLS, file, buf uintptr, n int32, off int64) int32 {
+		f := shimOf(file)
+		if err := f.fs.Before(Op{OpRead, f.path, off, int(n)}); err != nil {
+			return ioError(lib.SQLITE_IOERR_READ, err)
+		}
+		return call[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](f.old.FxRead)(tls, file, buf, n, off)
+	})
+	m.FxWrite = fn(func(tls *libc.TLS, file, buf uintptr, n int32, off int64) int32 {
+		f := shimOf(file)
+		if err := f.fs.Before(Op{OpWrite, f.path, off, int(n)}); err != nil {
+			return ioError(lib.SQLITE_IOERR_WRITE, err)
+		}
+		return call[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](f.old.FxWrite)(tls, file, buf, n, off)
+	})
+	m.FxTruncate = fn(func(tls *libc.TLS, file uintptr, size int64) int32 {
+		f := shimOf(file)
+		if err := f.fs.before(OpTruncate, f.path); err != nil {
+			return ioError(lib.SQLITE_IOERR_TRUNCATE, err)
+		}
+		return call[func(*libc.TLS, uintptr, int64) int32](f.old.FxTruncate)(tls, file, size)
+	})
+	m.FxSync = fn(func(tls *libc.TLS, file uintptr, flags int32) int32 {
+		f := shimOf(file)
+		if err := f.fs.before(OpSync, f.path); err != nil {
+			return ioError(lib.SQLITE_IOERR_FSYNC, err)
+		}
+		return call[func(*libc.TLS, uintptr, int32) int32](f.old.FxSync)(tls, file, flags)
+	})
+	shimsByOld.Store(old, p)
+	return p
+}
+
+func shimOf(file uintptr) *shimFile {
+	f, _ := openFiles.Load(file)
+	return f.(*shimFile)
+}
+
+// ioError is the engine's code for an injected error.
+func ioError(code int32, err error) int32 {
+	if err == syscall.ENOSPC {
+		return lib.SQLITE_FULL
+	}
+	return code
+}
+
+// fn is the address of a Go function for a C function pointer, as the transpiled engine keeps them.
+func fn[F any](f F) uintptr { return *(*uintptr)(unsafe.Pointer(&struct{ f F }{f})) }
+
+// call is the Go function behind a C function pointer.
+func call[F any](p uintptr) F { return *(*F)(unsafe.Pointer(&struct{ p uintptr }{p})) }
