@@ -25,6 +25,9 @@ var (
 	// ErrMode: an artifact mode or export data mode that does not exist, or
 	// that does not fit the export.
 	ErrMode = errors.New("mode error")
+	// ErrNoExportData: a manifest without its data entry, from an export made
+	// with --export-data-mode skip. It also is ErrIncomplete.
+	ErrNoExportData = errorf(ErrIncomplete, "State-sync manifest missing export data")
 	// ErrLimit: a length or number beyond what this package takes.
 	ErrLimit = errors.New("limit exceeded")
 )
@@ -42,4 +45,16 @@ func (e *classError) Unwrap() error { return e.class }
 // errorf returns an error that reads as the formatted text and is class.
 func errorf(class error, format string, args ...any) error {
 	return &classError{class, fmt.Sprintf(format, args...)}
+}
+
+// maxQuoted is how much of somebody else's text goes into an error, in bytes.
+const maxQuoted = 1024
+
+// quote is s as the reference prints a value in an error: a JSON string.
+func quote[T string | []byte](s T) string {
+	b := []byte(s)
+	if len(b) > maxQuoted {
+		b = append(b[:maxQuoted:maxQuoted], "..."...)
+	}
+	return string(AppendString(nil, b))
 }
