@@ -3,16 +3,30 @@ package pipeline
 import (
 	"errors"
 
+	"swingport/format"
 	"swingport/stages"
+)
+
+// Typed errors, for errors.As. The stages make them; these are the names for
+// who uses this package.
+type (
+	// IncompleteError says that a store lacks what an artifact mode needs.
+	IncompleteError = stages.IncompleteError
+	// ArtifactError says which artifact an error is about.
+	ArtifactError = stages.ArtifactError
+	// InUseError says that another process has the store open or locked.
+	InUseError = stages.InUseError
+	// ExistsError says that a file is in the way which is never overwritten.
+	ExistsError = stages.ExistsError
 )
 
 // Sentinels of this package, for errors.Is. What is wrong with the bytes
 // themselves is one of the format package's (format.ErrHashMismatch and its
-// neighbours). Capitals are the reference's.
+// neighbours).
 var (
-	// ErrNoExportData: the manifest names no export data, so that there is
-	// nothing to import it into.
-	ErrNoExportData = errors.New("State-sync manifest missing export data") //nolint:staticcheck // the reference's wording
+	// ErrNoExportData: the manifest names no export data, so that the export
+	// cannot be imported.
+	ErrNoExportData = format.ErrNoExportData
 
 	// ErrNoStore: the state directory, or swingstore.sqlite in it, is missing.
 	ErrNoStore = errors.New("no swing-store")
@@ -20,16 +34,4 @@ var (
 	// ErrNotStore: the file is there and is no SQLite database, or is one
 	// without the tables and columns of a swing-store.
 	ErrNotStore = errors.New("not a swing-store")
-)
-
-// The typed errors, for errors.As; see their fields.
-type (
-	// IncompleteError: the store lacks what an artifact mode needs.
-	IncompleteError = stages.IncompleteError
-	// ArtifactError: the artifact that an error is about.
-	ArtifactError = stages.ArtifactError
-	// InUseError: another process has the store open or locked.
-	InUseError = stages.InUseError
-	// ExistsError: a file is in the way which is never overwritten.
-	ExistsError = stages.ExistsError
 )
