@@ -127,7 +127,10 @@ func (s Snapshot) CheckKey(key []byte) error {
 	if vat != s.VatID {
 		return errorf(ErrMismatch, "Expected %s is same as %s", quote(vat), quote(s.VatID))
 	}
-	if n := ParseNumber(pos); n != float64(s.Pos) {
+	switch n := ParseNumber(pos); {
+	case n != n:
+		return errorf(ErrMismatch, "Expected \"[NaN]\" is same as %d", s.Pos)
+	case n != float64(s.Pos):
 		return errorf(ErrMismatch, "Expected %s is same as %d", AppendNumber(nil, n), s.Pos)
 	}
 	return nil
@@ -155,8 +158,8 @@ func splitKey(key []byte) (tag, vat, pos string) {
 
 // sameNumber reports whether JavaScript's Number(s) is the number in raw.
 func sameNumber(s string, raw []byte) bool {
-	// A missing part of the key is undefined there, which is no number, and
-	// not the empty string, which is 0.
+	// A part that is missing is undefined there, which is no number. An empty
+	// one ("transcript.v1.") would be 0; it is refused here like a missing one.
 	return s != "" && isNumber(raw) && ParseNumber(s) == ParseNumber(string(raw))
 }
 
