@@ -1,0 +1,162 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"syscall"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"swingport/format"
+	"swingport/pipeline"
+)
+
+// Exit codes. A run that a signal stopped has 128 and the signal's number.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+	exitNo     = 3 // the answer is no
+)
+
+func exitCode(err error) int {
+	var stopped *signalError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &stopped):
+		return 128 + int(stopped.sig)
+	case errors.As(err, new(*usageError)):
+		return exitUsage
+	case errors.As(err, new(*missingKeyError)):
+		return exitNo
+	}
+	return exitFailed
+}
+
+// report prints an error of cmd, and a hint where one helps.
+func (a *app) report(err error, cmd *cobra.Command) {
+	a.warn("error", err.Error())
+	if h := hint(err, cmd); h != "" {
+		a.warn("hint", h)
+	}
+}
+
+// hint says what to do about an error of cmd, or is "".
+func hint(err error, cmd *cobra.Command) string {
+	var usage *usageError
+	switch {
+	case errors.As(err, new(*signalError)):
+		return ""
+	case errors.As(err, &usage):
+		if usage.hint != "" {
+			return usage.hint
+		}
+		return fmt.Sprintf("see %s --help", cmd.CommandPath())
+	}
+	if h := systemHint(err); h != "" {
+		return h
+	}
+	if cmd.Name() == "import" {
+		if h := importHint(err); h != "" {
+			return h
+		}
+	}
+	return storeHint(err, cmd.Name() == "import")
+}
+
+// systemHint is about what the machine refuses.
+func systemHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "the disk is full: make room, or name other places with --export-dir, --state-dir and --temp-dir"
+	case errors.Is(err, syscall.EROFS):
+		return "the file system is read-only"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return "too many files are open: raise the limit with ulimit -n"
+	case errors.Is(err, fs.ErrPermission):
+		return "run as the user that the node runs as, or check who owns the directories"
+	}
+	return ""
+}
+
+// storeHint is about the store, or what has to do with both store and export.
+func storeHint(err error, importing bool) string {
+	var incomplete *pipeline.IncompleteError
+	var inUse *pipeline.InUseError
+	switch {
+	case errors.As(err, &incomplete):
+		return incompleteHint(incomplete, importing)
+	case errors.As(err, &inUse):
+		return "stop the node, or whatever else has the store open, and try again"
+	case errors.As(err, new(*pipeline.ExistsError)):
+		return "choose an empty directory: what exists is never overwritten"
+	case errors.Is(err, pipeline.ErrNoStore):
+		return "check --state-dir and --home: the state directory is the one that holds swingstore.sqlite"
+	case errors.Is(err, pipeline.ErrNotStore):
+		return "check --state-dir, or restore swingstore.sqlite from a backup"
+	case errors.Is(err, format.ErrHashMismatch) && !importing:
+		return "the store is damaged: restore it from a backup; --no-verify exports it as it is"
+	}
+	return ""
+}
+
+// importHint is about an export that cannot be imported.
+func importHint(err error) string {
+	switch {
+	case errors.Is(err, pipeline.ErrNoExportData):
+		return "this export was made without its export data and cannot be imported: export again with --export-data-mode all"
+	case errors.Is(err, format.ErrHashMismatch):
+		return "the export is damaged: copy it again, or export again"
+	case errors.As(err, new(*pipeline.IncompleteError)):
+		return ""
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, format.ErrIncomplete):
+		return "the export is not whole: copy it again, or export again"
+	case errors.Is(err, format.ErrMode):
+		return "an export can be imported in its own mode or a lower one (operational, replay, archival); without --artifact-mode it is its own"
+	case errors.Is(err, fs.ErrNotExist) && !errors.Is(err, pipeline.ErrNoStore):
+		return "check --export-dir: it is the directory that holds export-manifest.json and the files that it names"
+	}
+	return ""
+}
+
+// maxLacks is how many of the missing things a hint names.
+const maxLacks = 5
+
+func incompleteHint(e *pipeline.IncompleteError, importing bool) string {
+	lacks := e.Lacks
+	if n := len(lacks) - maxLacks; n > 0 {
+		lacks = append(lacks[:maxLacks:maxLacks], fmt.Sprintf("and %d more", n))
+	}
+	verb := "export"
+	if importing {
+		verb = "import"
+	}
+	advice := "no artifact mode fits what is left; restore from a backup or state-sync"
+	if e.Possible != "" {
+		advice = fmt.Sprintf("%s with --artifact-mode %s would work", verb, e.Possible)
+	}
+	return strings.Join(append(lacks[:len(lacks):len(lacks)], advice), "; ")
+}
+
+// warn prints one line of stderr: what it is (error, hint, warning, defect)
+// and the text. Line ends are folded, and other control characters, which a
+// file name may bring along, do not reach the terminal.
+func (a *app) warn(what, text string) {
+	words := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
+	for i, word := range words {
+		words[i] = strings.TrimSpace(strings.Map(printable, word))
+	}
+	a.stderr.line(what, strings.Join(words, " "))
+}
+
+func printable(r rune) rune {
+	if r != '\t' && unicode.IsControl(r) {
+		return '?'
+	}
+	return r
+}

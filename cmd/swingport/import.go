@@ -1,0 +1,86 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"swingport/format"
+	"swingport/pipeline"
+)
+
+const importLong = `Import an export into a new store, as Agoric's import-kernel-db does.
+
+Everything is checked on the way: the manifest, the export data, every artifact
+against its hash, SHA256SUMS where there is one, and in the end that the store
+is complete for its mode. The new store is built inside the state directory and
+then put in the place of the old one, which until then is as it was. Other
+files in the state directory stay. Stop the node first.
+
+An export can be imported in its own mode or a lower one: operational, replay,
+archival. With --export-data-mode repair-metadata nothing is replaced: metadata
+rows that the store has lost are added to it, which needs --artifact-mode none
+and --check-block-height.
+` + modesHelp + `
+` + referenceEnv + exitHelp
+
+const importExample = `  # restore a backup, in the mode in which it was made
+  swingport import --state-dir ~/.agoric/data/agoric --export-dir backup
+
+  # the same, and keep the old store beside the new one
+  swingport import --export-dir backup --check-block-height 10000001 --keep-old
+
+  # add lost metadata to the store at this height
+  swingport import --export-dir backup --export-data-mode repair-metadata \
+      --artifact-mode none --check-block-height 10000001`
+
+// importCommand is "swingport import".
+func (a *app) importCommand() *cobra.Command {
+	var t transferFlags
+	var o pipeline.ImportOptions
+	var g flagGroups
+	cmd := &cobra.Command{
+		Use:     "import",
+		Short:   "Import an export into a new store",
+		Long:    importLong,
+		Example: importExample,
+		Args:    noArgs,
+	}
+	g.group(cmd, "Where", func(f *pflag.FlagSet) {
+		t.add(f)
+		f.StringVar(&t.exportDir, "export-dir", ".", "`DIR` that holds export-manifest.json")
+		f.StringVar(&t.tempDir, "temp-dir", "", "`DIR` for temporary files (default the state directory)")
+		addBool(f, &o.KeepOld, "keep-old", "keep the old database, under a name that says its height")
+	})
+	g.group(cmd, "What", func(f *pflag.FlagSet) {
+		addValue(f, &t.artifactMode, format.ParseArtifactMode, "artifact-mode",
+			"`MODE`: operational, replay, archival or debug; none with repair-metadata (default that of the export)")
+		addValue(f, &t.exportDataMode, parseImportMode, "export-data-mode", "`MODE`: all or repair-metadata (default all)")
+	})
+	g.group(cmd, "Checks", func(f *pflag.FlagSet) {
+		addValue(f, &t.checkHeight, parseHeight, "check-block-height", "fail unless the export is of height `N`")
+		addBool(f, &o.NoCheck, "no-check", "leave out the final quick_check of the new database")
+	})
+	g.group(cmd, "How", t.addHow)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		if o.StateDir, err = t.finish(cmd.Flags(), a.env, "include-historical"); err != nil {
+			return err
+		}
+		o.ExportDir, o.TempDir, o.Workers = t.exportDir, t.tempDir, t.workers
+		o.ArtifactMode, o.ExportDataMode, o.CheckBlockHeight = t.artifactMode, t.exportDataMode, t.checkHeight
+		verb := "imported"
+		if o.ExportDataMode == format.RepairMetadata {
+			verb = "repaired metadata with"
+		}
+		return a.transfer(&t, verb, func(status *pipeline.Status, log *slog.Logger) (pipeline.Summary, error) {
+			o.Status, o.Log = status, log
+			return a.importInto(cmd.Context(), o)
+		})
+	}
+	return cmd
+}
+
+func parseImportMode(s string) (format.ExportDataMode, error) {
+	return format.ParseExportDataMode(s, true)
+}

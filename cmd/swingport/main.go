@@ -1,0 +1,219 @@
+// Command swingport exports and imports Agoric swing-stores.
+//
+// The work is done by the pipeline package; here are flags, texts, progress,
+// hints and exit codes. One file is one command; progress.go is the only one
+// that knows of bars, hints.go the only one that knows exit codes.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"swingport/pipeline"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ())) }
+
+// run is the whole program, and returns its exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
+	a := newApp(stdin, stdout, stderr, environ)
+	limitMemory(a.env)
+	return a.run(args)
+}
+
+// app is one run of the program: its streams, its environment, and the
+// library calls, which tests replace.
+type app struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr *screen
+	env    map[string]string
+
+	export     func(context.Context, pipeline.ExportOptions) (pipeline.Summary, error)
+	importInto func(context.Context, pipeline.ImportOptions) (pipeline.Summary, error)
+	height     func(ctx context.Context, stateDir string) (float64, error)
+	get        func(ctx context.Context, stateDir, key string) ([]byte, bool, error)
+
+	parsed bool // the command line was fine: what fails from here on is no usage error
+}
+
+func newApp(stdin io.Reader, stdout, stderr io.Writer, environ []string) *app {
+	env := environment(environ)
+	return &app{
+		stdin: stdin, stdout: stdout, stderr: newScreen(stderr, env), env: env,
+		export: pipeline.Export, importInto: pipeline.Import, height: pipeline.Height, get: pipeline.Get,
+	}
+}
+
+// limitMemory keeps the process within the 300 MiB that it promises at any
+// size of the store. The limit is for Go's heap only: the engine's page caches
+// come on top. Collecting at half again the live heap instead of at twice its
+// size costs a few per cent of CPU, since the large buffers are pooled. Who
+// sets GOMEMLIMIT or GOGC knows better.
+func limitMemory(env map[string]string) {
+	if env["GOMEMLIMIT"] == "" {
+		debug.SetMemoryLimit(224 << 20)
+	}
+	if env["GOGC"] == "" {
+		debug.SetGCPercent(50)
+	}
+}
+
+// run executes one command line and reports its error.
+func (a *app) run(args []string) int {
+	ctx, stop := a.withSignals(context.Background())
+	defer stop()
+	cmd, err := a.execute(ctx, args)
+	if err == nil {
+		return exitDone
+	}
+	if !a.parsed && !errors.As(err, new(*usageError)) {
+		err = &usageError{err: err}
+	}
+	err = blameSignal(ctx, err)
+	a.report(err, cmd)
+	return exitCode(err)
+}
+
+// execute finds and runs the command. The command it returns is the one that
+// an error is about; it is never nil.
+func (a *app) execute(ctx context.Context, args []string) (*cobra.Command, error) {
+	root := a.rootCommand()
+	if len(args) == 0 {
+		root.SetOut(a.stderr)
+		root.Help() //nolint:errcheck // only a failing write to stderr
+		return root, usagef("no command given")
+	}
+	if err := checkArgs(root, args); err != nil {
+		cmd, _, findErr := root.Find(args)
+		if findErr != nil {
+			cmd = root
+		}
+		return cmd, err
+	}
+	root.SetArgs(joinVerbose(args))
+	return root.ExecuteContextC(ctx)
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "swingport",
+		Short: "Export and import Agoric swing-stores",
+		Long: `swingport exports Agoric swing-stores (swingstore.sqlite) and imports them again,
+byte for byte what Agoric's own export-kernel-db and import-kernel-db do, only
+faster, verified on the way, and never half done.
+
+Exit codes:
+  0    done
+  1    failed; stderr says why
+  2    the command line or the environment is wrong; nothing was touched
+  3    the answer is no: get found no such key
+  130  stopped by SIGINT (143 by SIGTERM, 129 by SIGHUP); everything
+       unfinished was removed`,
+		Example: `  swingport export --state-dir ~/.agoric/data/agoric --export-dir backup \
+      --artifact-mode replay --export-data-mode all
+  swingport import --state-dir /new/data/agoric --export-dir backup
+  swingport height
+  swingport get v1.options`,
+		Version:                    versionLine(),
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		DisableSuggestions:         true, // they are made into hints
+		SuggestionsMinimumDistance: 2,
+		PersistentPreRun:           func(*cobra.Command, []string) { a.parsed = true },
+	}
+	root.SetVersionTemplate("swingport {{.Version}}\n")
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
+	root.SetHelpCommand(helpCommand())
+	root.AddCommand(a.exportCommand(), a.importCommand(), a.heightCommand(), a.getCommand(), a.versionCommand())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	return root
+}
+
+// helpCommand differs from cobra's own only in that an unknown command is an error.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [command]",
+		Short: "Help about any command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, _, err := cmd.Root().Find(args)
+			if err != nil {
+				return unknownCommand(cmd.Root(), args[0])
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
+}
+
+// A signalError is why a run was cancelled: a signal told it to stop.
+type signalError struct{ sig syscall.Signal }
+
+func (e *signalError) Error() string { return "stopped by " + signalName(e.sig) }
+
+func signalName(sig syscall.Signal) string {
+	switch sig {
+	case syscall.SIGINT:
+		return "SIGINT"
+	case syscall.SIGTERM:
+		return "SIGTERM"
+	case syscall.SIGHUP:
+		return "SIGHUP"
+	}
+	return sig.String()
+}
+
+// blameSignal: a run that was told to stop fails in many ways, all for that
+// reason; what it says of something else is kept.
+func blameSignal(ctx context.Context, err error) error {
+	var stopped *signalError
+	switch {
+	case !errors.As(context.Cause(ctx), &stopped):
+		return err
+	case errors.Is(err, stopped), errors.Is(err, context.Canceled):
+		return stopped
+	}
+	return fmt.Errorf("%w: %w", stopped, err)
+}
+
+// withSignals makes the first signal cancel the context, with a signalError as
+// the cause, and leaves the next one to the system, which kills. A signal that
+// the process was started to ignore (nohup, a background job) stays ignored.
+func (a *app) withSignals(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	// An export outlives the terminal or the pipe that its progress goes to.
+	signal.Ignore(syscall.SIGPIPE)
+	var handled []os.Signal
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(sig) {
+			handled = append(handled, sig)
+		}
+	}
+	arrived := make(chan os.Signal, 1)
+	if len(handled) > 0 { // none at all would mean every signal
+		signal.Notify(arrived, handled...)
+	}
+	go func() {
+		select {
+		case sig := <-arrived:
+			signal.Reset(handled...)
+			err := &signalError{sig.(syscall.Signal)}
+			cancel(err)
+			a.warn("warning", signalName(err.sig)+": removing what is unfinished; a second signal kills at once")
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { signal.Stop(arrived); cancel(nil) }
+}
