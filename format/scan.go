@@ -54,6 +54,9 @@ func unescape(dst, src []byte, i int) ([]byte, int, bool) {
 		switch c := src[i]; {
 		case c == '"':
 			return dst, i + 1, true
+		case c == '\\' && i+1 < len(src) && (src[i+1] == '"' || src[i+1] == '\\'):
+			dst = append(dst, src[i+1]) // nearly all of them
+			i += 2
 		case c == '\\':
 			dst, i, ok = unescapeOne(dst, src, i)
 		case c < 0x20:

@@ -124,14 +124,21 @@ func appendEscaped(dst, s []byte) []byte {
 	i := 0
 	for i+8 <= len(s) {
 		w := binary.LittleEndian.Uint64(s[i:])
-		n := bits.TrailingZeros64(special(w)|w&highs) >> 3
+		n := bits.TrailingZeros64(unplain(w)) >> 3
 		dst = binary.LittleEndian.AppendUint64(dst, w)
 		i += n
-		if n < 8 {
-			var m int
-			dst, m = appendOne(dst[:len(dst)-8+n], s[i:])
-			i += m
+		if n == 8 {
+			continue
 		}
+		dst = dst[:len(dst)-8+n]
+		if c := s[i]; c == '"' || c == '\\' { // nearly all of them
+			dst = append(dst, '\\', c)
+			i++
+			continue
+		}
+		var m int
+		dst, m = appendOne(dst, s[i:])
+		i += m
 	}
 	for i < len(s) {
 		if c := s[i]; c >= 0x20 && c < utf8.RuneSelf && c != '"' && c != '\\' {
@@ -153,6 +160,13 @@ func special(w uint64) uint64 {
 	q := w ^ '"'*ones
 	b := w ^ '\\'*ones
 	return ((w - 0x20*ones) | (q - ones) | (b - ones)) & ^w & highs
+}
+
+// unplain is special, and reports bytes with their high bit set too.
+func unplain(w uint64) uint64 {
+	q := w ^ '"'*ones
+	b := w ^ '\\'*ones
+	return ((w - 0x20*ones) | (q - ones) | (b - ones) | w) & highs
 }
 
 // appendOne appends the first character of s, which is not plain ASCII, and
