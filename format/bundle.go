@@ -72,11 +72,10 @@ func normalizeB0(data []byte) (stored []byte, err error) {
 // map gives, and in a form that their parsers take; and the archive has no
 // other files. Nothing is copied but the file that is being parsed.
 //
-// The reference parses no JavaScript here, so neither does this. It does run
-// code in one case: a map whose policy names an attenuator of globals, which bundles
-// of the chain never have. CheckB1 refuses such a map. It also refuses
-// JSON nested deeper than the limits in jsvalue.go; apart from these two, every
-// verdict is the reference's.
+// Not checked is JavaScript: the reference parses none of it here. It does run
+// code in one case, a map whose policy names an attenuator of globals, which
+// bundles of the chain never have. CheckB1 refuses such a map, and JSON nested
+// deeper than the limits in jsvalue.go; else its verdict is the reference's.
 //
 // Errors wrap ErrFormat, ErrHashMismatch, ErrIncomplete (a missing file),
 // ErrLimit or io.ErrUnexpectedEOF.
