@@ -32,11 +32,10 @@ type Span struct {
 	Incarnation NullInt
 }
 
-// Snapshot is the record of a heap snapshot, taken after item Pos-1 or so of a
-// vat's transcript.
+// Snapshot is the record of a heap snapshot of a vat.
 type Snapshot struct {
 	VatID string
-	Pos   int64
+	Pos   int64  // position of its save-snapshot item, the last of a span: that span's End is Pos+1
 	Hash  string // SHA-256 of the uncompressed heap, hex
 	InUse bool
 }
