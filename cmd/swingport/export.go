@@ -66,6 +66,8 @@ func (a *app) exportCommand() *cobra.Command {
 		addValue(f, &o.Reader, parseReader, "reader", "read the large tables by `WAY`: sweep, page by page, or engine, by SQL, which is slower (default sweep)")
 		t.addHow(f)
 	})
+	completeModes(cmd, "skip", "all")
+	completeFlag(cmd, "reader", pipeline.ReaderSweep, pipeline.ReaderEngine)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if o.StateDir, err = t.finish(cmd.Flags(), a.env, "include-export-data", "export-mode"); err != nil {
 			return err

@@ -307,6 +307,20 @@ type transferFlags struct {
 	json, verbose  bool
 }
 
+// completeModes tells shells which modes there are, and which flags take directories.
+func completeModes(cmd *cobra.Command, exportDataModes ...string) {
+	completeFlag(cmd, "artifact-mode", "none", "operational", "replay", "archival", "debug")
+	completeFlag(cmd, "export-data-mode", exportDataModes...)
+	for _, name := range []string{"home", "state-dir", "export-dir", "temp-dir"} {
+		cmd.MarkFlagDirname(name) //nolint:errcheck // fails only for a flag that is not there
+	}
+}
+
+func completeFlag(cmd *cobra.Command, name string, values ...string) {
+	complete := cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
+	cmd.RegisterFlagCompletionFunc(name, complete) //nolint:errcheck // fails only for a flag that is not there
+}
+
 // addHow adds the flags that change nothing in the result.
 func (t *transferFlags) addHow(f *pflag.FlagSet) {
 	addValue(f, &t.workers, parseWorkers, "workers", "work `N` wide (default 0: as wide as the machine)")

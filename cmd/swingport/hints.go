@@ -13,6 +13,7 @@ import (
 
 	"swingport/format"
 	"swingport/pipeline"
+	"swingport/stages"
 )
 
 // Exit codes. A run that a signal stopped has 128 and the signal's number.
@@ -91,14 +92,14 @@ func storeHint(err error, importing bool) string {
 	switch {
 	case errors.As(err, &incomplete):
 		return incompleteHint(incomplete, importing)
-	case errors.As(err, &inUse):
+	case errors.As(err, &inUse), stages.Busy(err):
 		return "stop the node, or whatever else has the store open, and try again"
 	case errors.As(err, new(*pipeline.ExistsError)):
 		return "choose an empty directory: what exists is never overwritten"
 	case errors.Is(err, pipeline.ErrNoStore):
 		return "check --state-dir and --home: the state directory is the one that holds swingstore.sqlite"
-	case errors.Is(err, pipeline.ErrNotStore):
-		return "check --state-dir, or restore swingstore.sqlite from a backup"
+	case errors.Is(err, pipeline.ErrNotStore), errors.Is(err, stages.ErrDamaged), stages.Damaged(err):
+		return "the file is damaged or no swing-store: check --state-dir, or restore swingstore.sqlite from a backup"
 	case errors.Is(err, format.ErrHashMismatch) && !importing:
 		return "the store is damaged: restore it from a backup; --no-verify exports it as it is"
 	}

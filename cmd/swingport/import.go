@@ -63,6 +63,7 @@ func (a *app) importCommand() *cobra.Command {
 		addBool(f, &o.NoCheck, "no-check", "leave out the final quick_check of the new database")
 	})
 	g.group(cmd, "How", t.addHow)
+	completeModes(cmd, "all", "repair-metadata")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if o.StateDir, err = t.finish(cmd.Flags(), a.env, "include-historical"); err != nil {
 			return err

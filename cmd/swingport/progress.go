@@ -159,10 +159,9 @@ func (b *bar) render(p pipeline.Progress, width int) string {
 
 // barTemplate shows as much as fits.
 func barTemplate(p pipeline.Progress, width int, color bool) string {
-	const rate = ` {{speed . "%s/s" ""}}`
 	switch {
 	case p.Total <= 0:
-		return `{{string . "phase"}} {{counters .}}{{speed . "  %s/s" " "}}{{string . "artifacts"}}`
+		return `{{string . "phase"}} {{counters .}}{{string . "artifacts"}}{{speed . "  %s/s" " "}}`
 	case width < 57:
 		return `{{string . "phase"}} {{percent . "%.0f%%"}}{{rtime . "  %s left" "" ""}}`
 	}

@@ -94,8 +94,13 @@ func artifacts(n int64) string {
 	return fmt.Sprintf("%d artifacts", n)
 }
 
-// formatBytes has three digits: "1.24 GB", "302 MB".
-func formatBytes(n float64) string { return humanize.BytesN(uint64(max(n, 0)), 3) }
+// formatBytes has three digits: "1.24 GB", "302 MB"; bytes are whole.
+func formatBytes(n float64) string {
+	if n < 1000 {
+		return fmt.Sprintf("%.0f B", max(n, 0))
+	}
+	return humanize.BytesN(uint64(n), 3)
+}
 
 // formatSeconds has two digits or more below a minute: "0.012 s", "4.1 s",
 // "42 s", then "2m5s" and "1h2m5s".

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"swingport/format"
+	"swingport/pipeline"
+)
+
+func at(n float64) *float64 { return &n }
+
+// defaultDir is the state directory of a fake without flags.
+const defaultDir = "/home/node/.agoric/data/agoric"
+
+func TestExportOptions(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		env  string // NAME=VALUE;..., the prefix left out
+		args string
+		want pipeline.ExportOptions
+	}{
+		{"defaults", "", "", pipeline.ExportOptions{}},
+		{"state dir", "", "--state-dir s", pipeline.ExportOptions{StateDir: "s"}},
+		{"with equals", "", "--state-dir=s", pipeline.ExportOptions{StateDir: "s"}},
+		{"value with dashes", "", "--state-dir=--s", pipeline.ExportOptions{StateDir: "--s"}},
+		{"value with one dash", "", "--state-dir -s", pipeline.ExportOptions{StateDir: "-s"}},
+		{"value with equals", "", "--state-dir=a=b", pipeline.ExportOptions{StateDir: "a=b"}},
+		{"the last wins", "", "--state-dir a --state-dir=b", pipeline.ExportOptions{StateDir: "b"}},
+		{"home", "", "--home /h", pipeline.ExportOptions{StateDir: "/h/data/agoric"}},
+		{"state dir beats home", "", "--state-dir s --home /h", pipeline.ExportOptions{StateDir: "s"}},
+		{"empty state dir", "", "--state-dir= --home /h", pipeline.ExportOptions{StateDir: "/h/data/agoric"}},
+		{"a home called like the default", "", "--home ~/.agoric", pipeline.ExportOptions{StateDir: "~/.agoric/data/agoric"}},
+		{"empty export dir", "", "--export-dir=", pipeline.ExportOptions{}},
+		{"from the environment", "STATE_DIR=s;EXPORT_DIR=e;ARTIFACT_MODE=replay;EXPORT_DATA_MODE=all;CHECK_BLOCK_HEIGHT=7", "",
+			pipeline.ExportOptions{StateDir: "s", ExportDir: "e", ArtifactMode: "replay", ExportDataMode: "all", CheckBlockHeight: at(7)}},
+		{"home from the environment", "HOME=/h", "", pipeline.ExportOptions{StateDir: "/h/data/agoric"}},
+		{"a flag beats the environment", "STATE_DIR=s;ARTIFACT_MODE=nonsense", "--state-dir t --artifact-mode debug",
+			pipeline.ExportOptions{StateDir: "t", ArtifactMode: format.Debug}},
+		{"an empty flag beats the environment", "STATE_DIR=s", "--state-dir=", pipeline.ExportOptions{}},
+		{"no environment for our own", "CHECKSUMS=1;JSON=1;NO_VERIFY=1", "", pipeline.ExportOptions{}},
+		{"empty height in the environment", "CHECK_BLOCK_HEIGHT=", "", pipeline.ExportOptions{}},
+		{"height 0", "", "--check-block-height 0", pipeline.ExportOptions{CheckBlockHeight: at(0)}},
+		{"negative height", "", "--check-block-height -5", pipeline.ExportOptions{CheckBlockHeight: at(-5)}},
+		{"our own", "", "--no-verify --checksums --reader engine --workers 3 --temp-dir t",
+			pipeline.ExportOptions{NoVerify: true, Checksums: true, Reader: pipeline.ReaderEngine, Workers: 3, TempDir: "t"}},
+		{"booleans with a value", "", "--no-verify=false --checksums=1", pipeline.ExportOptions{Checksums: true}},
+		{"a verbose of a word of its own", "", "--verbose 0 --checksums", pipeline.ExportOptions{Checksums: true}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFake(prefixed(test.env)...)
+			if rc := f.run(append([]string{"export"}, strings.Fields(test.args)...)); rc != 0 {
+				t.Fatalf("exit code %d: %s", rc, f.err.String())
+			}
+			want := test.want
+			if want.StateDir == "" {
+				want.StateDir = defaultDir
+			}
+			if want.ExportDir == "" {
+				want.ExportDir = "."
+			}
+			got := f.exports[0]
+			got.Status, got.Log = nil, nil
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("got  %+v\nwant %+v", got, want)
+			}
+		})
+	}
+}
+
+func TestImportOptions(t *testing.T) {
+	f := newFake(prefixed("EXPORT_DATA_MODE=repair-metadata;CHECK_BLOCK_HEIGHT=9")...)
+	args := "import --export-dir e --artifact-mode none --check-block-height=0 --no-check --keep-old --workers=1 --temp-dir=t"
+	if rc := f.run(strings.Fields(args)); rc != 0 {
+		t.Fatalf("exit code %d: %s", rc, f.err.String())
+	}
+	got := f.imports[0]
+	if got.Status == nil || got.Log != nil {
+		t.Errorf("status %v and log %v, want a status and no log", got.Status, got.Log)
+	}
+	got.Status = nil
+	want := pipeline.ImportOptions{StateDir: defaultDir, ExportDir: "e", ArtifactMode: format.None,
+		ExportDataMode: format.RepairMetadata, CheckBlockHeight: at(0), NoCheck: true, KeepOld: true, Workers: 1, TempDir: "t"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// The reference's reading of a boolean: what it does not know is as good as not given.
+func TestVerbose(t *testing.T) {
+	for _, test := range []struct {
+		env, args string
+		want      bool
+	}{
+		{"", "", false},
+		{"", "--verbose", true},
+		{"", "--verbose=", true},
+		{"", "--verbose 1", true},
+		{"", "--verbose false", false},
+		{"", "--verbose --verbose=0", false},
+		{"VERBOSE=1", "", true},
+		{"VERBOSE=true", "", true},
+		{"VERBOSE=", "", true},
+		{"VERBOSE=0", "", false},
+		{"VERBOSE=false", "", false},
+		{"VERBOSE=yes", "", false},
+		{"VERBOSE=1", "--verbose=0", false},
+	} {
+		f := newFake(prefixed(test.env)...)
+		if rc := f.run(append([]string{"export"}, strings.Fields(test.args)...)); rc != 0 {
+			t.Fatalf("%q %q: exit code %d: %s", test.env, test.args, rc, f.err.String())
+		}
+		if got := f.exports[0].Log != nil; got != test.want {
+			t.Errorf("%q %q: verbose is %v", test.env, test.args, got)
+		}
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	const seeExport = "see swingport export --help"
+	for _, test := range []struct{ env, args, want, hint string }{
+		{"", "exprot", `unknown command "exprot"`, `did you mean "export"?`},
+		{"", "--state-dir s frobnicate", `unknown command "frobnicate"`, "see swingport --help"},
+		{"", "help exprot", `unknown command "exprot"`, `did you mean "export"?`},
+		{"", "--nope", "unknown flag: --nope", "see swingport --help"},
+		{"", "export --nope", "unknown flag: --nope", seeExport},
+		{"", "export -x", "unknown shorthand flag: 'x' in -x", seeExport},
+		{"", "export stray", `unexpected argument "stray"`, seeExport},
+		{"", "export -- --verbose", `unexpected argument "--verbose"`, seeExport},
+		{"", "export --verbose maybe", `unexpected argument "maybe"`, seeExport},
+		{"", "export --verbose=maybe", `--verbose "maybe": not one of true, false, 1, 0`, seeExport},
+		{"", "export --state-dir", "--state-dir needs a value", seeExport},
+		{"", "export --state-dir --verbose", "--state-dir needs a value", seeExport},
+		{"", "export --state-dir --", "--state-dir needs a value", seeExport},
+		{"", "export --check-block-height --verbose", "--check-block-height needs a value", seeExport},
+		{"", "export --check-block-height abc", `--check-block-height "abc": not a block height, which is a whole number`, seeExport},
+		{"", "export --check-block-height 007", `--check-block-height "007": not a block height, which is a whole number`, seeExport},
+		{"", "export --check-block-height 1.5", `--check-block-height "1.5": not a block height, which is a whole number`, seeExport},
+		{"", "export --check-block-height=", `--check-block-height "": not a block height, which is a whole number`, seeExport},
+		{"", "export --check-block-height 9007199254740993", `--check-block-height "9007199254740993": not a block height, which is a whole number`, seeExport},
+		{"CHECK_BLOCK_HEIGHT=x", "export", `AG_CHAIN_COSMOS_CHECK_BLOCK_HEIGHT "x": not a block height, which is a whole number`, seeExport},
+		{"", "export --artifact-mode=", `Invalid value "" for "artifact-mode"`, seeExport},
+		{"", "export --artifact-mode Replay", `Invalid value "Replay" for "artifact-mode"`, seeExport},
+		{"", "export --export-data-mode repair-metadata", `Invalid value "repair-metadata" for "export-data-mode"`, seeExport},
+		{"", "import --export-data-mode some", `Invalid value "some" for "export-data-mode"`, "see swingport import --help"},
+		{"", "export --workers 1.5", `--workers "1.5": not a whole number from 0 to 1024`, seeExport},
+		{"", "export --workers -1", `--workers "-1": not a whole number from 0 to 1024`, seeExport},
+		{"", "export --reader mmap", `--reader "mmap": not one of sweep, engine`, seeExport},
+		{"", "export --home=", "--home is empty", seeExport},
+		{"HOME=", "import", "--home is empty", "see swingport import --help"},
+		{"", "export --keep-old", "unknown flag: --keep-old", seeExport},
+		{"", "import --checksums", "unknown flag: --checksums", "see swingport import --help"},
+		{"", "export --include-export-data", `deprecated "include-export-data" options, use "export-data-mode" instead`,
+			"leave out --include-export-data and AG_CHAIN_COSMOS_INCLUDE_EXPORT_DATA"},
+		{"", "export --export-mode=debug", `deprecated "export-mode" options, use "artifact-mode" instead`,
+			"leave out --export-mode and AG_CHAIN_COSMOS_EXPORT_MODE"},
+		{"", "import --include-historical", `deprecated "include-historical" options, use "artifact-mode" instead`,
+			"leave out --include-historical and AG_CHAIN_COSMOS_INCLUDE_HISTORICAL"},
+		{"EXPORT_MODE=x", "export", `deprecated "export-mode" options, use "artifact-mode" instead`,
+			"leave out --export-mode and AG_CHAIN_COSMOS_EXPORT_MODE"},
+		{"INCLUDE_HISTORICAL=", "import", `deprecated "include-historical" options, use "artifact-mode" instead`,
+			"leave out --include-historical and AG_CHAIN_COSMOS_INCLUDE_HISTORICAL"},
+		{"", "get", "get needs a key", "see swingport get --help"},
+		{"", "get a b", `unexpected argument "b"`, "see swingport get --help"},
+		{"", "get k --json", "unknown flag: --json", "see swingport get --help"},
+		{"", "height 5", `unexpected argument "5"`, "see swingport height --help"},
+		{"", "version 5", `unexpected argument "5"`, "see swingport version --help"},
+	} {
+		f := newFake(prefixed(test.env)...)
+		rc := f.run(strings.Fields(test.args))
+		want := "swingport: error: " + test.want + "\nswingport: hint: " + test.hint + "\n"
+		if rc != exitUsage || f.err.String() != want || f.out.Len() > 0 || len(f.exports)+len(f.imports) > 0 {
+			t.Errorf("%q %q: exit code %d, stdout %q, stderr %q", test.env, test.args, rc, f.out.String(), f.err.String())
+		}
+	}
+}
+
+// What the reference reads as no boolean, or only its other command refuses, is overlooked.
+func TestReplacedFlagsInTheEnvironment(t *testing.T) {
+	f := newFake(prefixed("INCLUDE_EXPORT_DATA=maybe;INCLUDE_HISTORICAL=1")...)
+	if rc := f.run([]string{"export"}); rc != 0 {
+		t.Errorf("exit code %d: %s", rc, f.err.String())
+	}
+}
+
+func TestNoCommand(t *testing.T) {
+	f := newFake()
+	rc := f.run(nil)
+	if got := f.err.String(); rc != exitUsage || !strings.Contains(got, "Available Commands:") ||
+		!strings.HasSuffix(got, "swingport: error: no command given\nswingport: hint: see swingport --help\n") {
+		t.Errorf("exit code %d, stderr %q", rc, got)
+	}
+}
+
+// The values of flags are also found where shells ask for completions.
+func TestCompletion(t *testing.T) {
+	f := newFake()
+	if rc := f.run([]string{"__complete", "export", "--artifact-mode", ""}); rc != 0 {
+		t.Fatalf("exit code %d: %s", rc, f.err.String())
+	}
+	for _, mode := range []string{"none", "operational", "replay", "archival", "debug"} {
+		if !strings.Contains(f.out.String(), mode+"\n") {
+			t.Errorf("no %s in %q", mode, f.out.String())
+		}
+	}
+}
+
+// Help lists every flag of a command, in one of its groups, within the width.
+func TestHelp(t *testing.T) {
+	for _, name := range []string{"export", "import", "get", "height"} {
+		f := newFake()
+		if rc := f.run([]string{name, "--help"}); rc != 0 || f.err.Len() > 0 {
+			t.Fatalf("%s --help: exit code %d, stderr %q", name, rc, f.err.String())
+		}
+		text := f.out.String()
+		for _, want := range []string{"Usage:\n  swingport " + name, "Examples:\n", "Exit codes:", "\nWhere:\n"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s --help has no %q", name, want)
+			}
+		}
+		cmd, _, err := f.rootCommand().Find([]string{name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.LocalFlags().VisitAll(func(flag *pflag.Flag) {
+			if !strings.Contains(text, " --"+flag.Name+" ") {
+				t.Errorf("%s --help does not explain --%s", name, flag.Name)
+			}
+		})
+		for line := range strings.Lines(text) {
+			if len(line) > helpWidth+1 {
+				t.Errorf("%s --help is %d columns wide: %q", name, len(line)-1, line)
+			}
+		}
+	}
+}
+
+// prefixed makes an environment of NAME=VALUE;NAME=VALUE.
+func prefixed(list string) []string {
+	if list == "" {
+		return nil
+	}
+	var environ []string
+	for kv := range strings.SplitSeq(list, ";") {
+		environ = append(environ, envPrefix+kv)
+	}
+	return environ
+}

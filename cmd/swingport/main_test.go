@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	_ "modernc.org/sqlite" // the driver of the command sql
+
+	"swingport/pipeline"
+	"swingport/testdata"
+)
+
+// TestMain makes this binary also the programs that scripts and tests run.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"swingport": main,
+		"waiting":   waiting,
+	})
+}
+
+// TestScripts runs the command lines of testdata/script on the stores of the
+// repository, $STORES, of which each script makes its own copies, and on the
+// reference's exports: in $EXPORTS, or unpacked by the command reference.
+func TestScripts(t *testing.T) {
+	dir := testdata.Dir(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("STORES", filepath.Join(dir, "stores"))
+			env.Setenv("EXPORTS", filepath.Join(dir, "exports"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"rc":      rc,
+			"cpdir":   cpdir,
+			"samedir": samedir,
+			"sql":     sqlCommand,
+			"flip":    flip,
+			"reference": func(ts *testscript.TestScript, neg bool, args []string) {
+				if neg || len(args) != 4 {
+					ts.Fatalf("usage: reference store artifact-mode export-data-mode dir")
+				}
+				export, _ := testdata.Export(t, args[0], args[1], args[2])
+				cpdir(ts, false, []string{export, args[3]})
+			},
+		},
+	})
+}
+
+// rc runs a command and expects an exit code: rc 2 swingport export --nope.
+func rc(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: rc code command [args...]")
+	}
+	got := "0"
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		got = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if got != args[0] {
+		ts.Fatalf("exit code %s, not %s", got, args[0])
+	}
+}
+
+// cpdir copies a directory: cpdir from to.
+func cpdir(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cpdir from to")
+	}
+	ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(ts.MkAbs(args[0]))))
+}
+
+// samedir expects two directories with the same files: samedir a b.
+func samedir(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: samedir a b")
+	}
+	a, b := files(ts, args[0]), files(ts, args[1])
+	same := len(a) == len(b) && len(a) > 0
+	for name, content := range a {
+		if other, ok := b[name]; !ok || other != content {
+			ts.Logf("%s differs", name)
+			same = false
+		}
+	}
+	if same == neg {
+		ts.Fatalf("%s (%d files) and %s (%d files): the same is %v", args[0], len(a), args[1], len(b), same)
+	}
+}
+
+// sqlCommand changes a database: sql file statement.
+func sqlCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: sql file statement")
+	}
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer db.Close()
+	result, err := db.Exec(args[1])
+	ts.Check(err)
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		ts.Fatalf("%d rows changed, %v", n, err)
+	}
+}
+
+// flip inverts the bits of one byte of a file: flip file offset.
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: flip file offset")
+	}
+	name := ts.MkAbs(args[0])
+	data, err := os.ReadFile(name)
+	ts.Check(err)
+	offset, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	data[offset] ^= 0xff
+	ts.Check(os.WriteFile(name, data, 0o666))
+}
+
+func files(ts *testscript.TestScript, dir string) map[string]string {
+	dir = ts.MkAbs(dir)
+	entries, err := os.ReadDir(dir)
+	ts.Check(err)
+	content := map[string]string{}
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		ts.Check(err)
+		content[e.Name()] = string(data)
+	}
+	return content
+}
+
+// A fake is an app whose library calls only say what they were asked.
+type fake struct {
+	app
+	out, err bytes.Buffer
+
+	exports []pipeline.ExportOptions
+	imports []pipeline.ImportOptions
+	sum     pipeline.Summary
+	fail    error
+}
+
+// newFake gives a fake the environment environ, on top of a home directory.
+func newFake(environ ...string) *fake {
+	f := &fake{}
+	f.app = *newApp(strings.NewReader(""), &f.out, &f.err, append([]string{"HOME=/home/node"}, environ...))
+	f.app.export = func(_ context.Context, o pipeline.ExportOptions) (pipeline.Summary, error) {
+		f.exports = append(f.exports, o)
+		return f.sum, f.fail
+	}
+	f.app.importInto = func(_ context.Context, o pipeline.ImportOptions) (pipeline.Summary, error) {
+		f.imports = append(f.imports, o)
+		return f.sum, f.fail
+	}
+	f.app.height = func(context.Context, string) (float64, error) { return 12, f.fail }
+	f.app.get = func(_ context.Context, dir, key string) ([]byte, bool, error) {
+		return []byte(dir + " " + key), key != "missing", f.fail
+	}
+	return f
+}
