@@ -1,8 +1,6 @@
 package pipeline
 
 import (
-	"errors"
-
 	"swingport/format"
 	"swingport/stages"
 )
@@ -29,9 +27,9 @@ var (
 	ErrNoExportData = format.ErrNoExportData
 
 	// ErrNoStore: the state directory, or swingstore.sqlite in it, is missing.
-	ErrNoStore = errors.New("no swing-store")
+	ErrNoStore = stages.ErrNoStore
 
 	// ErrNotStore: the file is there and is no SQLite database, or is one
 	// without the tables and columns of a swing-store.
-	ErrNotStore = errors.New("not a swing-store")
+	ErrNotStore = stages.ErrNotStore
 )

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"swingport/format"
+	"swingport/stages"
 )
 
 // How the two large tables, transcriptItems and kvStore, are read; the values
@@ -34,6 +35,8 @@ type ExportOptions struct {
 
 	Status *Status      // counters for whoever polls; may be nil
 	Log    *slog.Logger // what happens, in detail; nil means silent
+
+	fs *stages.FS // for tests of faults
 }
 
 // ImportOptions says what to import, and where to. The zero value of every

@@ -1,11 +1,16 @@
 package stages
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 
 	"swingport/format"
 )
+
+// ErrDamaged: the database contradicts itself.
+var ErrDamaged = errors.New("the database is damaged")
 
 // IncompleteError says that a store lacks what an artifact mode needs.
 type IncompleteError struct {
@@ -68,3 +73,16 @@ func (e *ExistsError) Error() string { return e.Path + " already exists" }
 
 // Is makes an ExistsError an fs.ErrExist too.
 func (e *ExistsError) Is(target error) bool { return target == fs.ErrExist }
+
+// classError is a text with the sentinel that it belongs to, which the text does not repeat.
+type classError struct {
+	class error
+	text  string
+}
+
+func (e *classError) Error() string { return e.text }
+func (e *classError) Unwrap() error { return e.class }
+
+func errorf(class error, format string, args ...any) error {
+	return &classError{class, fmt.Sprintf(format, args...)}
+}

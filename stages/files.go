@@ -33,6 +33,16 @@ func (f *File) Read(p []byte) (int, error) {
 	return f.File.Read(p)
 }
 
+// ReadAt is Read at an offset.
+func (f *File) ReadAt(p []byte, off int64) (int, error) {
+	if f.fs != nil && f.fs.Before != nil {
+		if err := f.fs.Before(Op{OpRead, f.Name(), off, len(p)}); err != nil {
+			return 0, &fs.PathError{Op: "read", Path: f.Name(), Err: err}
+		}
+	}
+	return f.File.ReadAt(p, off)
+}
+
 // ReadFrom hides the one of os.File, which would go past Write.
 func (f *File) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{f}, r) }
 

@@ -101,8 +101,14 @@ func Each[T any](ctx context.Context, l *Link[T], f func(T) error) error {
 // Chunk is a piece of an artifact or of the export data. It has one owner at a time; the last one releases it, once.
 type Chunk struct {
 	Data []byte // up to the pool's size
-	pool *Pool
+	pool releaser
+
+	class  int   // for memory
+	weight int64 // for memory
 }
+
+// releaser is where a chunk came from.
+type releaser interface{ put(*Chunk) }
 
 // Pool is a bounded set of chunks. Each source has its own, and nobody waits for a second chunk while holding one: then a pool of one
 // suffices and nothing deadlocks.
@@ -142,5 +148,12 @@ func (c *Chunk) Release() {
 	if raceEnabled {
 		clear(c.Data[:cap(c.Data)])
 	}
-	c.pool.free <- c
+	c.pool.put(c)
 }
+
+func (p *Pool) put(c *Chunk) { p.free <- c }
+
+// unpooled is where chunks come from that nobody counts.
+type unpooled struct{}
+
+func (unpooled) put(*Chunk) {}

@@ -1,0 +1,77 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"swingport/stages"
+)
+
+// Export writes what the store in o.StateDir has committed to the directory o.ExportDir: the manifest, the export data if asked for, and the
+// artifacts of the mode, as the reference's export-kernel-db does, each compared with its hash on the way. The directory gets all of it or,
+// on any error, nothing. The store is only read, in one read transaction, also while a node writes to it.
+//
+// Errors are an *IncompleteError where the store lacks what the mode needs, an *ArtifactError for a hash that does not match, an
+// *ExistsError where there is an export already, ErrNoStore and ErrNotStore; or whatever the system says.
+func Export(ctx context.Context, o ExportOptions) (sum Summary, err error) {
+	began := time.Now()
+	if err := o.defaults(); err != nil {
+		return sum, err
+	}
+	store, err := stages.OpenStore(ctx, o.StateDir, o.fs)
+	if err != nil {
+		return sum, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	plan, err := stages.NewPlan(ctx, store, o.ArtifactMode)
+	if err != nil {
+		return sum, err
+	}
+	if err := o.checkHeight(plan.Height); err != nil {
+		return sum, err
+	}
+	sink, err := stages.NewDirSink(o.ExportDir, o.Checksums, o.fs)
+	if err != nil {
+		return sum, err
+	}
+	defer func() { err = errors.Join(err, sink.Abort()) }()
+	x := newExport(o, store, plan, sink)
+	o.Log.Info("starting the export", "height", plan.Height, "mode", o.ArtifactMode, "reader", x.reader)
+
+	if err := x.stages(ctx); err != nil {
+		return sum, err
+	}
+	o.Status.SetPhase("sync", 0)
+	if err := sink.Commit(plan.Height, o.ArtifactMode, x.names, x.withData()); err != nil {
+		return sum, err
+	}
+	return x.summary(time.Since(began)), nil
+}
+
+// stages is the whole export. Everything left of an arrow runs beside everything right of it:
+//
+//	sweep -> items -> assemble spans -> artifacts -> check -> parts -> write
+//	      -> kv rows -> sort -> (all rows read) -> export data -> write
+//	snapshots, bundles -----------------> artifacts
+func (x *export) stages(ctx context.Context) error {
+	o, r := x.o, newRun(ctx)
+	x.startPhase()
+
+	r.stage("read rows", x.readRows, x.tables)
+	if x.withData() {
+		r.workers("sort kv", o.Workers, func(ctx context.Context) error { return x.sorter.Work(ctx, x.tables.KV) }, x.sorted)
+		r.stage("export data", x.exportData, x.lines)
+		r.stage("write export data", func(ctx context.Context) error { return x.sink.Data(ctx, x.lines) })
+	}
+	r.stage("assemble spans", func(ctx context.Context) error { return x.spans.Run(ctx, x.tables.Items) }, x.artifacts)
+	r.stage("read snapshots", func(ctx context.Context) error { return stages.ReadSnapshots(ctx, x.store, x.plan, x.heaps) }, x.heaps)
+	r.stage("read bundles", func(ctx context.Context) error { return stages.ReadBundles(ctx, x.store, x.plan, x.bundles) }, x.bundles)
+	for _, in := range []*stages.Link[*stages.Artifact]{x.artifacts, x.heaps, x.bundles} {
+		r.workers("check", o.Workers, func(ctx context.Context) error { return x.check.Work(ctx, in, x.send) }, x.parts)
+	}
+	for _, in := range x.parts.links {
+		r.stage("write artifacts", func(ctx context.Context) error { return x.sink.Artifacts(ctx, in) })
+	}
+	return r.wait()
+}

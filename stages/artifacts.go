@@ -1,0 +1,86 @@
+package stages
+
+import (
+	"context"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+
+	"swingport/format"
+)
+
+// Artifact is one artifact on its way from a reader to the check.
+type Artifact struct {
+	Name   string
+	Kind   format.Kind
+	Hash   string // of the record: span and snapshot; the id of a bundle
+	Items  int64  // a span's, as endPos-startPos
+	Order  int    // place among its kind
+	Stored int64  // bytes in the store, of a snapshot or bundle
+
+	// Content calls f with the artifact's content piece by piece, once. For a span a piece is whole items, for others any bytes. f takes over
+	// the piece and releases it.
+	Content func(ctx context.Context, f func(Piece) error) error
+}
+
+// Piece is a part of an artifact's content.
+type Piece struct {
+	*Chunk
+	Items []Item // a span's items in Data, in the order of their positions
+}
+
+// Item is a transcript item in a chunk's Data: its bytes as stored, followed by a newline that is already there.
+type Item struct {
+	Pos      int64
+	Off, Len uint32
+	Type     format.Type
+}
+
+// memory bounds the bytes that the spans being put together and those on their way may take. Chunks come in sizes that double, so that
+// thousands of small spans stay small.
+type memory struct {
+	sem   *semaphore.Weighted
+	limit int64
+	free  [numClasses]sync.Pool
+}
+
+const (
+	smallestChunk = 4 << 10
+	numClasses    = 5 // 4 KiB to 64 KiB
+	largestChunk  = smallestChunk << (numClasses - 1)
+)
+
+func newMemory(limit int64) *memory { return &memory{sem: semaphore.NewWeighted(limit), limit: limit} }
+
+// get waits for room for a chunk with at least n bytes, of class class or larger.
+func (m *memory) get(ctx context.Context, class, n int) (*Chunk, error) {
+	for class < numClasses-1 && smallestChunk<<class < n {
+		class++
+	}
+	size := max(n, smallestChunk<<class)
+	weight := min(int64(size), m.limit/4) // a single item may be larger than all the room
+	if err := m.sem.Acquire(ctx, weight); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	c := &Chunk{pool: m, weight: weight}
+	if size <= largestChunk {
+		c.class = class
+		if b, ok := m.free[class].Get().(*[]byte); ok {
+			c.Data = (*b)[:0]
+			return c, nil
+		}
+	} else {
+		c.class = -1
+	}
+	c.Data = make([]byte, 0, size)
+	return c, nil
+}
+
+func (m *memory) put(c *Chunk) {
+	if c.class >= 0 {
+		b := c.Data
+		m.free[c.class].Put(&b)
+	}
+	c.Data = nil
+	m.sem.Release(c.weight)
+}

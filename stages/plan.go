@@ -1,0 +1,520 @@
+package stages
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	lib "modernc.org/sqlite/lib"
+
+	"swingport/format"
+)
+
+// Plan is what an export in one mode consists of, read from the small tables: names and hashes, no content. It takes about 100 bytes a span.
+type Plan struct {
+	Mode    format.ArtifactMode
+	Height  float64
+	Vats    []*VatPlan // in the order of vatID
+	odd     []string   // rows that no artifact can be made of, and why
+	byVat   map[string]*VatPlan
+	heaps   []heapPlan
+	bundles []bundlePlan
+
+	spanBytes int64 // an estimate: see ItemsByIndex
+	wantItems int64 // items that the mode needs
+}
+
+// VatPlan is what is known of a vat's transcript.
+type VatPlan struct {
+	ID      string
+	Spans   []SpanPlan // by startPos
+	current int        // index into Spans, or -1
+	overlap bool       // some spans share items
+	need    [3]itemRange
+}
+
+// SpanPlan is one row of transcriptSpans.
+type SpanPlan struct {
+	Start, End  int64 // items [Start, End)
+	Incarnation format.NullInt
+	hash        [32]byte
+	oddHash     string // where hash is not 64 hexadecimal digits
+	order       uint32 // place among all spans by vatID and startPos
+	wanted      bool   // by the mode; in debug mode only if it turns out complete
+	done        bool   // its artifact was made
+}
+
+// itemRange is the items that a mode needs of a vat, and how many were seen.
+type itemRange struct{ from, to, seen int64 }
+
+// The modes by how much they need; indexes into VatPlan.need.
+var needModes = [3]format.ArtifactMode{format.Operational, format.Replay, format.Archival}
+
+type heapPlan struct {
+	rowid          int64
+	vatID          string
+	pos            int64
+	hash           string
+	stored         int64 // bytes, compressed
+	inUse, present bool
+}
+
+type bundlePlan struct {
+	rowid  int64
+	id     string
+	kind   int // storage class
+	stored int64
+}
+
+// Hash is the span's hash as its record has it.
+func (s *SpanPlan) Hash() string {
+	if s.oddHash != "" {
+		return s.oddHash
+	}
+	return hex.EncodeToString(s.hash[:])
+}
+
+// NewPlan reads the small tables. It fails with an IncompleteError where something that the mode needs is certainly missing; what only
+// counting shows is found at the end, by Complete.
+func NewPlan(ctx context.Context, s *Store, mode format.ArtifactMode) (*Plan, error) {
+	p := &Plan{Mode: mode, byVat: map[string]*VatPlan{}}
+	var err error
+	if p.Height, err = s.Height(); err != nil {
+		return nil, err
+	}
+	for _, read := range []func(*Store) error{p.readBundles, p.readSpans, p.readHeaps} {
+		if err := read(s); err != nil {
+			return nil, s.oldSchema(err)
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
+	p.choose()
+	if len(p.odd) > 0 && mode != format.None {
+		return nil, fmt.Errorf("%w: %s", ErrNotStore, strings.Join(p.odd, "; "))
+	}
+	if mode == format.None || mode == format.Debug {
+		return p, nil
+	}
+	return p, p.refuse(s)
+}
+
+// oldSchema explains the one known kind of store that the reference cannot read either.
+func (s *Store) oldSchema(err error) error {
+	if strings.Contains(err.Error(), "no such column: incarnation") {
+		return fmt.Errorf("%w: its transcript tables have no column incarnation (development stores from before April 2023): %w", ErrNotStore, err)
+	}
+	if strings.Contains(err.Error(), "no such column") {
+		return fmt.Errorf("%w: %w", ErrNotStore, err)
+	}
+	return err
+}
+
+func (p *Plan) readBundles(s *Store) error {
+	if !s.schema.tables["bundles"] {
+		return nil
+	}
+	return s.db.Query("SELECT rowid, bundleID, typeof(bundle), octet_length(bundle) FROM bundles ORDER BY bundleID", func(q *Stmt) error {
+		kinds := map[string]int{"null": lib.SQLITE_NULL, "text": lib.SQLITE_TEXT, "blob": lib.SQLITE_BLOB}
+		kind, ok := kinds[q.Text(2)]
+		if !ok || q.Type(1) != lib.SQLITE_TEXT {
+			p.odd = append(p.odd, fmt.Sprintf("bundle %s is stored as %s", format.AppendTemplate(nil, q.Value(1)), q.Text(2)))
+			return nil
+		}
+		p.bundles = append(p.bundles, bundlePlan{q.Int(0), q.Text(1), kind, q.Int(3)})
+		return nil
+	})
+}
+
+func (p *Plan) readHeaps(s *Store) error {
+	if !s.schema.tables["snapshots"] {
+		return nil
+	}
+	const sql = `SELECT rowid, vatID, snapPos, hash, inUse IS 1, compressedSnapshot IS NOT NULL, octet_length(compressedSnapshot)
+		FROM snapshots WHERE inUse IS 1 OR inUse IS NULL AND compressedSnapshot IS NOT NULL ORDER BY vatID, snapPos`
+	return s.db.Query(sql, func(q *Stmt) error {
+		if q.Type(1) != lib.SQLITE_TEXT || q.Type(2) != lib.SQLITE_INTEGER {
+			p.odd = append(p.odd, fmt.Sprintf("snapshot %s of vat %s has no vatID or position", format.AppendTemplate(nil, q.Value(2)), format.AppendTemplate(nil, q.Value(1))))
+			return nil
+		}
+		p.heaps = append(p.heaps, heapPlan{q.Int(0), q.Text(1), q.Int(2), q.Text(3), q.Int(6), q.Int(4) != 0, q.Int(5) != 0})
+		return nil
+	})
+}
+
+func (p *Plan) readSpans(s *Store) error {
+	if !s.schema.tables["transcriptSpans"] {
+		return nil
+	}
+	const sql = "SELECT vatID, startPos, endPos, hash, isCurrent IS 1, incarnation FROM transcriptSpans ORDER BY vatID, startPos"
+	return s.db.Query(sql, func(q *Stmt) error {
+		if q.Type(0) != lib.SQLITE_TEXT || q.Type(1) != lib.SQLITE_INTEGER || q.Type(2) != lib.SQLITE_INTEGER {
+			p.odd = append(p.odd, fmt.Sprintf("transcript span %s.%s.%s has no vatID or positions",
+				format.AppendTemplate(nil, q.Value(0)), format.AppendTemplate(nil, q.Value(1)), format.AppendTemplate(nil, q.Value(2))))
+			return nil
+		}
+		v := p.vat(q.Bytes(0))
+		span := SpanPlan{Start: q.Int(1), End: q.Int(2)}
+		if q.Type(5) == lib.SQLITE_INTEGER {
+			span.Incarnation = format.Int(q.Int(5))
+		}
+		if h := q.Bytes(3); len(h) != 64 || !lowerHex(h) {
+			span.oddHash = string(format.AppendTemplate(nil, q.Value(3)))
+		} else if _, err := hex.Decode(span.hash[:], h); err != nil {
+			return err
+		}
+		if q.Int(4) != 0 {
+			v.current = len(v.Spans)
+		}
+		v.Spans = append(v.Spans, span)
+		return nil
+	})
+}
+
+func lowerHex(b []byte) bool {
+	for _, c := range b {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// vat returns the plan of a vat, the last one mostly.
+func (p *Plan) vat(id []byte) *VatPlan {
+	if v, ok := p.byVat[string(id)]; ok {
+		return v
+	}
+	v := &VatPlan{ID: string(id), current: -1}
+	p.byVat[v.ID] = v
+	p.Vats = append(p.Vats, v)
+	return v
+}
+
+// choose marks the spans that the mode exports and the items that each mode needs.
+func (p *Plan) choose() {
+	var order uint32
+	for _, v := range p.Vats {
+		for i := range v.Spans {
+			s := &v.Spans[i]
+			s.wanted, s.order = p.wants(v, i), order
+			order++
+			if s.wanted {
+				p.wantItems += s.End - s.Start
+			}
+			v.overlap = v.overlap || i > 0 && s.Start < v.Spans[i-1].End
+		}
+		if v.current < 0 {
+			continue
+		}
+		cur := &v.Spans[v.current]
+		incarnation := itemRange{cur.End + 1, cur.End, 0} // never complete: what a NULL incarnation gives
+		for i := range v.Spans {
+			if cur.Incarnation.Valid && v.Spans[i].Incarnation == cur.Incarnation {
+				incarnation.from = v.Spans[i].Start
+				break
+			}
+		}
+		v.need = [3]itemRange{{cur.Start, cur.End, 0}, incarnation, {0, cur.End, 0}}
+	}
+}
+
+func (p *Plan) wants(v *VatPlan, i int) bool {
+	switch p.Mode {
+	case format.Operational:
+		return i == v.current
+	case format.Replay:
+		return v.current >= 0 && v.Spans[i].Incarnation.Valid && v.Spans[i].Incarnation == v.Spans[v.current].Incarnation
+	case format.Archival:
+		return v.current >= 0
+	case format.Debug:
+		return true
+	}
+	return false
+}
+
+// needIndex is the mode's place in needModes, -1 for none and debug.
+func (p *Plan) needIndex() int {
+	for i, m := range needModes {
+		if m == p.Mode {
+			return i
+		}
+	}
+	return -1
+}
+
+// refuse finds without counting what the mode needs and the store lacks: bundles and heaps that were pruned, and vats whose first or last
+// item is not there.
+func (p *Plan) refuse(s *Store) error {
+	if err := p.prunedBundles(); err != nil {
+		return &IncompleteError{Mode: p.Mode, Err: err, Lacks: []string{err.Error()}}
+	}
+	var vat *VatPlan
+	level := p.needIndex()
+	lacks := make([][]string, len(needModes))
+	for _, v := range p.Vats {
+		if v.current < 0 {
+			continue
+		}
+		for i := 0; i <= level; i++ {
+			ok, err := s.hasEnds(v, v.need[i])
+			if err != nil {
+				return err
+			}
+			if !ok {
+				lacks[i] = append(lacks[i], v.lack(i))
+				if i == level && vat == nil {
+					vat = v
+				}
+			}
+		}
+	}
+	heaps := p.prunedHeaps()
+	if vat == nil {
+		if heaps != nil {
+			return &IncompleteError{Mode: p.Mode, Err: heaps, Lacks: []string{heaps.Error()}}
+		}
+		return nil
+	}
+	e := &IncompleteError{Mode: p.Mode, Lacks: lacks[level]}
+	for i := 0; i < level && heaps == nil; i++ {
+		if len(lacks[i]) == 0 {
+			e.Possible = needModes[i]
+		}
+	}
+	r := &vat.need[level]
+	err := s.db.Query("SELECT count(*) FROM transcriptItems WHERE vatID=?1 AND position>=?2 AND position<?3", func(q *Stmt) error {
+		r.seen = q.Int(0)
+		return nil
+	}, vat.ID, r.from, r.to)
+	if err != nil {
+		return err
+	}
+	e.Err = vat.incomplete(level)
+	return e
+}
+
+// hasEnds reports whether the first and the last item of the range are there.
+func (s *Store) hasEnds(v *VatPlan, r itemRange) (bool, error) {
+	if r.to <= r.from {
+		return r.to == r.from, nil
+	}
+	if !s.schema.tables["transcriptItems"] {
+		return false, nil
+	}
+	n := int64(0)
+	const sql = "SELECT 1 FROM transcriptItems WHERE vatID=?1 AND position IN (?2, ?3)"
+	err := s.db.Query(sql, func(*Stmt) error { n++; return nil }, v.ID, r.from, r.to-1)
+	return n == min(2, r.to-r.from), err
+}
+
+// lack says what a vat lacks for a mode.
+func (v *VatPlan) lack(level int) string {
+	r := v.need[level]
+	return fmt.Sprintf("%s lacks some of the items %d..%d", v.ID, r.from, r.to-1)
+}
+
+// incomplete is the reference's wording for a vat that lacks items.
+func (v *VatPlan) incomplete(level int) error {
+	r, cur := v.need[level], &v.Spans[v.current]
+	switch needModes[level] {
+	case format.Operational:
+		rec := fmt.Sprintf(`{"vatID":%q,"startPos":%d,"endPos":%d,"hash":%q,"isCurrent":1}`, v.ID, cur.Start, cur.End, cur.Hash())
+		return errorf(format.ErrIncomplete, "incomplete current transcript span: %d items, %s", r.seen, rec)
+	case format.Replay:
+		return errorf(format.ErrIncomplete, "incomplete current incarnation transcript: %d items of vat %s", r.seen, v.ID)
+	default:
+		return errorf(format.ErrIncomplete, "incomplete archival transcript: %d vs %d of vat %s", r.seen, cur.End, v.ID)
+	}
+}
+
+func (p *Plan) prunedBundles() error {
+	var ids []string
+	for _, b := range p.bundles {
+		if b.kind == lib.SQLITE_NULL {
+			ids = append(ids, b.id)
+		}
+	}
+	if ids == nil {
+		return nil
+	}
+	return errorf(format.ErrIncomplete, "missing bundles for: %s", strings.Join(ids, ","))
+}
+
+func (p *Plan) prunedHeaps() error {
+	var vats []string
+	for _, h := range p.heaps {
+		if h.inUse && !h.present {
+			vats = append(vats, h.vatID)
+		}
+	}
+	if vats == nil {
+		return nil
+	}
+	return errorf(format.ErrIncomplete, "current snapshots are pruned for vats %s", strings.Join(vats, ","))
+}
+
+// see counts an item for the modes that need it.
+func (v *VatPlan) see(pos int64) {
+	for i := range v.need {
+		if r := &v.need[i]; pos >= r.from && pos < r.to {
+			r.seen++
+		}
+	}
+}
+
+// Complete is the check of the mode's completeness by what was counted while reading.
+func (p *Plan) Complete() error {
+	level := p.needIndex()
+	if level < 0 {
+		return nil
+	}
+	e := &IncompleteError{Mode: p.Mode}
+	possible := [3]bool{true, true, true}
+	for _, v := range p.Vats {
+		for i := 0; i <= level && v.current >= 0; i++ {
+			if r := v.need[i]; r.seen != r.to-r.from {
+				possible[i] = false
+				if i == level {
+					e.Lacks = append(e.Lacks, v.lack(i))
+					if e.Err == nil {
+						e.Err = v.incomplete(i)
+					}
+				}
+			}
+		}
+	}
+	if e.Err == nil {
+		return nil
+	}
+	for i := 0; i < level; i++ {
+		if possible[i] {
+			e.Possible = needModes[i]
+		}
+	}
+	return e
+}
+
+// Untiled lists the vats whose exported spans do not cover what the mode needs, one after the other: the reference exports that and cannot
+// import it again.
+func (p *Plan) Untiled() (list []string) {
+	level := p.needIndex()
+	for _, v := range p.Vats {
+		if level < 0 || v.current < 0 {
+			continue
+		}
+		next := v.need[level].from
+		for i := range v.Spans {
+			s := &v.Spans[i]
+			if !s.wanted {
+				continue
+			}
+			if s.Start != next {
+				list = append(list, fmt.Sprintf("the spans of vat %s do not follow one another at item %d (next is %d..%d)", v.ID, next, s.Start, s.End))
+				break
+			}
+			next = s.End
+		}
+	}
+	return list
+}
+
+// checkName refuses vat IDs that no artifact name or file can carry, in the reference's wording where it has one.
+func (p *Plan) checkName(v *VatPlan, s *SpanPlan) (string, error) {
+	name := string(format.AppendSpanName(nil, v.ID, s.Start, s.End))
+	if _, err := format.ParseName(name); err != nil {
+		return name, err
+	}
+	return name, fileName(name)
+}
+
+// fileName refuses artifact names that would be another file than one of that name in the export directory.
+func fileName(name string) error {
+	if strings.ContainsAny(name, "/\x00") {
+		return fmt.Errorf("artifact %q cannot be a file name", name)
+	}
+	return nil
+}
+
+// EachSpan calls f for every wanted span, in manifest order.
+func (p *Plan) EachSpan(f func(*VatPlan, *SpanPlan) error) error {
+	for _, v := range p.Vats {
+		for i := range v.Spans {
+			if v.Spans[i].wanted {
+				if err := f(v, &v.Spans[i]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// SpanNames calls f with the name of every span that the mode exports, in manifest order.
+func (p *Plan) SpanNames(f func(name string) error) error {
+	return p.EachSpan(func(v *VatPlan, s *SpanPlan) error {
+		return f(string(format.AppendSpanName(nil, v.ID, s.Start, s.End)))
+	})
+}
+
+// HeapNames calls f with the name of every snapshot that the mode exports, in manifest order.
+func (p *Plan) HeapNames(f func(name string) error) error {
+	return p.eachHeap(func(h *heapPlan) error { return f(string(format.AppendSnapshotName(nil, h.vatID, h.pos))) })
+}
+
+func (p *Plan) eachHeap(f func(*heapPlan) error) error {
+	for _, inUse := range []bool{true, false} {
+		if p.Mode == format.None || !inUse && p.Mode != format.Debug {
+			continue
+		}
+		for i := range p.heaps {
+			if h := &p.heaps[i]; h.inUse == inUse && h.present {
+				if err := f(h); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// BundleNames calls f with the name of every bundle, in manifest order.
+func (p *Plan) BundleNames(f func(name string) error) error {
+	if p.Mode == format.None {
+		return nil
+	}
+	for i := range p.bundles {
+		if err := f(string(format.AppendBundleName(nil, p.bundles[i].id))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Counts are the numbers of artifacts that the mode asks for, and the bytes that the heaps and bundles take in the store.
+func (p *Plan) Counts() (heaps, spans, bundles int, stored int64) {
+	p.eachHeap(func(h *heapPlan) error { heaps++; stored += h.stored; return nil })
+	p.EachSpan(func(*VatPlan, *SpanPlan) error { spans++; return nil })
+	if p.Mode != format.None {
+		bundles = len(p.bundles)
+		for _, b := range p.bundles {
+			stored += b.stored
+		}
+	}
+	return heaps, spans, bundles, stored
+}
+
+// NeedsItems reports whether any item has to be read.
+func (p *Plan) NeedsItems() bool { return p.Mode != format.None && p.wantItems > 0 }
+
+// ItemsByIndex reports whether the items are better fetched through the index of transcriptItems than by sweeping the whole file: each costs
+// about two random reads, which take as long as reading indexCost pages in sequence.
+func (p *Plan) ItemsByIndex(storeBytes int64) bool {
+	if p.Mode != format.Operational && p.Mode != format.Replay {
+		return false
+	}
+	const indexCost, pageSize = 32, 4096
+	return p.wantItems*indexCost < storeBytes/pageSize
+}

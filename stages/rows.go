@@ -1,0 +1,227 @@
+package stages
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"swingport/format"
+)
+
+// Rows is a batch of rows of one table, one after the other in an arena. A row is a header of rowHeader bytes (lengths of the two texts,
+// the type of the second, an integer), then the first text, then the second one.
+//
+//	kvStore:         key,   value
+//	transcriptItems: vatID, item, position as the integer
+type Rows struct {
+	Data  []byte
+	Count int
+	pool  *rowsPool
+}
+
+const rowHeader = 4 + 4 + 1 + 8
+
+// Row is one row, borrowed from its batch.
+type Row struct {
+	A   []byte // key or vatID: TEXT
+	B   format.Value
+	Pos int64 // position
+}
+
+// appendRow needs a's and b's bytes to be below 4 GiB, which SQLite's limit of 1e9 bytes a value assures.
+func appendRow(dst, a []byte, b format.Value, pos int64) []byte {
+	n := len(dst)
+	dst = append(dst, make([]byte, rowHeader)...)
+	binary.LittleEndian.PutUint32(dst[n:], uint32(len(a)))
+	dst[n+8] = byte(b.Type)
+	binary.LittleEndian.PutUint64(dst[n+9:], uint64(pos))
+	dst = append(dst, a...)
+	m := len(dst)
+	switch b.Type {
+	case format.Integer:
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(b.Int))
+	case format.Real:
+		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(b.Real))
+	default:
+		dst = append(dst, b.Bytes...)
+	}
+	binary.LittleEndian.PutUint32(dst[n+4:], uint32(len(dst)-m))
+	return dst
+}
+
+// rowSize is the number of bytes of the row at the start of b.
+func rowSize(b []byte) int {
+	return rowHeader + int(binary.LittleEndian.Uint32(b)) + int(binary.LittleEndian.Uint32(b[4:]))
+}
+
+// rowKey is the first text of the row at the start of b.
+func rowKey(b []byte) []byte { return b[rowHeader:][:binary.LittleEndian.Uint32(b)] }
+
+// parseRow reads the row at the start of b.
+func parseRow(b []byte) Row {
+	r := Row{A: rowKey(b), Pos: int64(binary.LittleEndian.Uint64(b[9:]))}
+	v := b[rowHeader+len(r.A):][:binary.LittleEndian.Uint32(b[4:])]
+	r.B = format.Value{Type: format.Type(b[8])}
+	switch r.B.Type {
+	case format.Integer:
+		r.B.Int = int64(binary.LittleEndian.Uint64(v))
+	case format.Real:
+		r.B.Real = math.Float64frombits(binary.LittleEndian.Uint64(v))
+	default:
+		r.B.Bytes = v
+	}
+	return r
+}
+
+// Each calls f for each row.
+func (r *Rows) Each(f func(Row) error) error {
+	for b := r.Data; len(b) > 0; b = b[rowSize(b):] {
+		if err := f(parseRow(b)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Release gives the arena back.
+func (r *Rows) Release() {
+	if raceEnabled {
+		clear(r.Data[:cap(r.Data)])
+	}
+	if cap(r.Data) > r.pool.size {
+		r.Data = nil // it grew for one long row
+	}
+	r.pool.free <- r
+}
+
+// rowsPool bounds the arenas of one table.
+type rowsPool struct {
+	size int
+	free chan *Rows
+}
+
+func newRowsPool(n, size int) *rowsPool {
+	p := &rowsPool{size, make(chan *Rows, n)}
+	for range n {
+		p.free <- &Rows{pool: p}
+	}
+	return p
+}
+
+func (p *rowsPool) get(ctx context.Context) (*Rows, error) {
+	select {
+	case r := <-p.free:
+		if r.Data == nil {
+			r.Data = make([]byte, 0, p.size)
+		}
+		r.Data, r.Count = r.Data[:0], 0
+		return r, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// rowWriter fills batches of one table and sends them on.
+type rowWriter struct {
+	pool *rowsPool
+	out  *Link[*Rows]
+	cur  *Rows
+}
+
+// add appends a row, sending the batch on when the row does not fit any more.
+func (w *rowWriter) add(ctx context.Context, a []byte, b format.Value, pos int64) error {
+	need := rowHeader + len(a) + len(b.Bytes) + 8
+	if w.cur != nil && len(w.cur.Data)+need > w.pool.size {
+		if err := w.flush(ctx); err != nil {
+			return err
+		}
+	}
+	if w.cur == nil {
+		var err error
+		if w.cur, err = w.pool.get(ctx); err != nil {
+			return err
+		}
+	}
+	w.cur.Data = appendRow(w.cur.Data, a, b, pos)
+	w.cur.Count++
+	return nil
+}
+
+// flush sends the batch that is being filled.
+func (w *rowWriter) flush(ctx context.Context) error {
+	if w.cur == nil {
+		return nil
+	}
+	r := w.cur
+	w.cur = nil
+	return w.out.Send(ctx, r)
+}
+
+// Tables is where the rows of the two large tables go. A nil link: the table is not wanted.
+type Tables struct {
+	Items, KV *Link[*Rows]
+	items, kv rowWriter
+}
+
+// NewTables makes the links for the tables that are wanted, the rows of kvStore for that many sort workers.
+func NewTables(items, kv bool, sortWorkers int) *Tables {
+	t := &Tables{}
+	drop := func(r *Rows) { r.Release() }
+	if items {
+		t.Items = NewLink("items", 4, drop)
+		t.items = rowWriter{newRowsPool(8, rowArena), t.Items, nil}
+	}
+	if kv {
+		t.KV = NewLink("kv rows", 4, drop)
+		t.kv = rowWriter{newRowsPool(kvArenas(sortWorkers), rowArena), t.KV, nil}
+	}
+	return t
+}
+
+// OnlyKV is the table kvStore of t alone.
+func (t *Tables) OnlyKV() *Tables { return &Tables{KV: t.KV, kv: t.kv} }
+
+// addItem takes a row of transcriptItems. Rows that no span can own, since their vatID is no text or their position no number, are left out.
+func (t *Tables) addItem(ctx context.Context, vatID, position, item format.Value) error {
+	if vatID.Type != format.Text || position.Type == format.Null || position.Type == format.Text || position.Type == format.Blob {
+		return nil
+	}
+	if position.Type == format.Real {
+		return fmt.Errorf("transcriptItems: vat %q has an item at position %v, which is no integer", vatID.Bytes, position.Real)
+	}
+	return t.items.add(ctx, vatID.Bytes, item, position.Int)
+}
+
+// addKV takes a row of kvStore. Keys of the node's own, which are not exported, are left out.
+func (t *Tables) addKV(ctx context.Context, key, value format.Value) error {
+	if key.Type != format.Text {
+		return fmt.Errorf("kvStore: key must be a string, not %v", key.Type)
+	}
+	if private(key.Bytes) {
+		return nil
+	}
+	return t.kv.add(ctx, key.Bytes, value, 0)
+}
+
+// private reports whether a kvStore key belongs to the node alone.
+func private(key []byte) bool {
+	const local, host = "local.", "host."
+	return len(key) >= len(host) && string(key[:len(host)]) == host || len(key) >= len(local) && string(key[:len(local)]) == local
+}
+
+func (t *Tables) flush(ctx context.Context) error {
+	if err := t.items.flush(ctx); err != nil {
+		return err
+	}
+	return t.kv.flush(ctx)
+}
+
+// Close says that all rows were read. For the runner, see Link.
+func (t *Tables) Close() {
+	for _, l := range []*Link[*Rows]{t.Items, t.KV} {
+		if l != nil {
+			l.Close()
+		}
+	}
+}

@@ -1,0 +1,349 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"modernc.org/libc"
+	lib "modernc.org/sqlite/lib"
+
+	"swingport/format"
+)
+
+// ErrNoStore: the state directory, or swingstore.sqlite in it, is missing.
+var ErrNoStore = errors.New("no swing-store")
+
+// ErrNotStore: the file is no SQLite database, or one without the tables and columns of a swing-store.
+var ErrNotStore = errors.New("not a swing-store")
+
+// Store is a swing-store opened for reading. One read transaction is open from OpenStore to Close, so that everything read is of one
+// commit; it takes no write lock, and the bytes of the database and of its write-ahead log never change.
+type Store struct {
+	db     *DB
+	path   string
+	fsys   *FS
+	schema *schema
+	made   []string // files that opening the store made beside it
+	frozen *fs.FileInfo
+}
+
+// schema is what a Store needs to know of its tables: root pages, by tableItems and so on; 0 where there is none.
+type schema struct {
+	root   [numTrees]uint32
+	tables map[string]bool
+	odd    string // why a sweep cannot read the two large tables; "" where it can
+}
+
+// OpenStore opens the store in a state directory and begins the read transaction.
+//
+// A store in WAL mode has to have its -wal and -shm files to be read beside a node. Where a node stopped cleanly they are gone; opening makes
+// them, and Close removes what opening made, under a lock that shows that nobody else uses them. In a directory that cannot be written,
+// such a store is read as an immutable file, and Close checks that it stayed one. A log without -shm in such a directory, and an
+// unfinished transaction in a rollback journal, are refused: reading them would need to write.
+func OpenStore(ctx context.Context, stateDir string, fsys *FS) (*Store, error) {
+	s := &Store{path: filepath.Join(stateDir, StoreFile), fsys: fsys}
+	if err := s.find(stateDir); err != nil {
+		return nil, err
+	}
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	if err := s.begin(); err != nil {
+		return nil, errors.Join(s.notStore(err), s.Close())
+	}
+	return s, context.Cause(ctx)
+}
+
+// find says what is missing, in the order in which a person would look for it.
+func (s *Store) find(stateDir string) error {
+	info, err := os.Stat(stateDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: there is no directory %s", ErrNoStore, stateDir)
+	} else if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%w: state-dir must be an existing directory, %s is none", ErrNoStore, stateDir)
+	}
+	info, err = os.Stat(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: there is no %s", ErrNoStore, s.path)
+	} else if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%w: %s is no regular file", ErrNotStore, s.path)
+	}
+	return nil
+}
+
+func (s *Store) open() error {
+	var before []string
+	for _, end := range []string{"-wal", "-shm"} {
+		if _, err := os.Lstat(s.path + end); errors.Is(err, fs.ErrNotExist) {
+			before = append(before, s.path+end)
+		}
+	}
+	if info, err := os.Stat(s.path + "-journal"); err == nil && info.Size() > 0 {
+		if err := s.hotJournal(); err != nil {
+			return err
+		}
+	}
+	db, err := OpenDB(s.path, ReadOnly, s.fsys)
+	if err == nil {
+		db.BusyTimeout(10000)
+		err = db.Exec("BEGIN")
+		if err == nil {
+			err = db.Query("SELECT 1 FROM sqlite_schema", func(*Stmt) error { return nil })
+		}
+	}
+	s.db = db
+	for _, path := range before {
+		if _, err := os.Lstat(path); err == nil {
+			s.made = append(s.made, path)
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	err = errors.Join(s.notStore(err), s.Close())
+	if hasCode(err, lib.SQLITE_CANTOPEN, lib.SQLITE_READONLY) {
+		return s.openFrozen(err)
+	}
+	return err
+}
+
+// hotJournal refuses a store whose last transaction was cut off: rolling it back would write the database.
+func (s *Store) hotJournal() error {
+	head := make([]byte, 8)
+	f, err := os.Open(s.path + "-journal")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Read(head); err != nil || string(head) != "\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" {
+		return nil // not begun, or ended: the engine ignores it
+	}
+	db, err := OpenDB(s.path, ReadOnly, s.fsys)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	err = db.Query("SELECT 1 FROM sqlite_schema", nil)
+	if err == nil || Busy(err) {
+		return nil // its writer lives
+	}
+	return fmt.Errorf("%s-journal holds a transaction that was cut off, and reading would have to roll it back: %w", s.path, err)
+}
+
+// openFrozen reads a store as a file that nobody changes, which Close checks.
+func (s *Store) openFrozen(cause error) error {
+	if info, err := os.Stat(s.path + "-wal"); err == nil && info.Size() > 0 {
+		return fmt.Errorf("%s-wal holds commits, and reading them needs to write %s-shm: %w", s.path, s.path, cause)
+	}
+	info, err := os.Stat(s.path)
+	if err != nil {
+		return err
+	}
+	db, err := OpenDB(s.path, Immutable, s.fsys)
+	if err != nil {
+		return s.notStore(err)
+	}
+	s.db, s.frozen = db, &info
+	if err := db.Exec("BEGIN"); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	return nil
+}
+
+// notStore tells files that are no databases from other failures.
+func (s *Store) notStore(err error) error {
+	if hasCode(err, lib.SQLITE_NOTADB) {
+		return fmt.Errorf("%w: %w", ErrNotStore, err)
+	}
+	return err
+}
+
+// begin reads the schema, which pins the commit.
+func (s *Store) begin() error {
+	sc, err := readSchema(s.db)
+	if err != nil {
+		return err
+	}
+	s.schema = sc
+	if !sc.tables["kvStore"] {
+		return fmt.Errorf("%w: %s has no table kvStore", ErrNotStore, s.path)
+	}
+	return nil
+}
+
+func readSchema(db *DB) (*schema, error) {
+	sc := &schema{tables: map[string]bool{}}
+	trees := map[string]int{"transcriptItems": tableItems, "kvStore": tableKV}
+	err := db.Query("SELECT type, name, tbl_name, rootpage FROM sqlite_schema", func(q *Stmt) error {
+		kind, name, table := q.Text(0), q.Text(1), q.Text(2)
+		tree, large := trees[table]
+		switch {
+		case kind == "table":
+			sc.tables[name] = true
+			if large {
+				sc.root[tree] = uint32(q.Int(3))
+			}
+		case kind == "index" && large && name == "sqlite_autoindex_"+table+"_1":
+			sc.root[tree+indexItems] = uint32(q.Int(3))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	sc.odd, err = sweepable(db)
+	return sc, err
+}
+
+// sweepable says why the pages of the large tables cannot be read as the reference writes them: "" where they can.
+func sweepable(db *DB) (odd string, err error) {
+	for _, t := range []struct{ name, columns string }{
+		{"transcriptItems", "vatID TEXT 1,position INTEGER 2,item TEXT 0,incarnation INTEGER 0"},
+		{"kvStore", "key TEXT 1,value TEXT 0"},
+	} {
+		var cols []string
+		err := db.Query("SELECT name, type, pk, hidden, dflt_value IS NOT NULL FROM pragma_table_xinfo(?1)", func(q *Stmt) error {
+			col := fmt.Sprintf("%s %s %d", q.Text(0), strings.ToUpper(q.Text(1)), q.Int(2))
+			if q.Int(3) != 0 || q.Int(4) != 0 {
+				col += " generated or with a default"
+			}
+			cols = append(cols, col)
+			return nil
+		}, t.name)
+		if err != nil {
+			return "", err
+		}
+		if got := strings.Join(cols, ","); got != t.columns && len(cols) > 0 {
+			odd = fmt.Sprintf("table %s has the columns (%s)", t.name, got)
+		}
+	}
+	err = db.Query("SELECT encoding FROM pragma_encoding UNION ALL SELECT 'WITHOUT ROWID ' || name FROM pragma_table_list WHERE wr AND name IN ('kvStore','transcriptItems')",
+		func(q *Stmt) error {
+			if e := q.Text(0); e != "UTF-8" {
+				odd = e
+			}
+			return nil
+		})
+	return odd, err
+}
+
+// Close ends the transaction and leaves the directory as it was.
+func (s *Store) Close() error {
+	if s.db == nil {
+		return nil
+	}
+	err := s.db.Close()
+	s.db = nil
+	if len(s.made) > 0 {
+		err = errors.Join(err, s.tidy())
+	}
+	if s.frozen != nil {
+		now, statErr := os.Stat(s.path)
+		if statErr == nil && (now.Size() != (*s.frozen).Size() || !now.ModTime().Equal((*s.frozen).ModTime())) {
+			statErr = fmt.Errorf("%s changed while it was read", s.path)
+		}
+		if wal, walErr := os.Stat(s.path + "-wal"); statErr == nil && walErr == nil && wal.Size() > 0 {
+			statErr = fmt.Errorf("%s-wal appeared while the store was read", s.path)
+		}
+		err = errors.Join(err, statErr)
+	}
+	return err
+}
+
+// tidy removes the -wal and -shm that opening made, if nobody else has the store open by now: the exclusive lock shows that. It leaves them
+// where a node came meanwhile, which is no failure.
+func (s *Store) tidy() error {
+	made := s.made
+	s.made = nil
+	db, err := OpenDB(s.path, ReadWrite, s.fsys)
+	if err != nil {
+		return nil // cannot be written, so nothing can be removed
+	}
+	defer db.Close()
+	db.noCheckpointOnClose()
+	for _, sql := range []string{"PRAGMA locking_mode=EXCLUSIVE", "BEGIN EXCLUSIVE"} {
+		if err := db.Exec(sql); err != nil {
+			return nil
+		}
+	}
+	if info, err := os.Stat(s.path + "-wal"); err == nil && info.Size() > 0 {
+		made = slices.DeleteFunc(made, func(p string) bool { return p == s.path+"-wal" })
+	}
+	for _, path := range made {
+		if err := s.fsys.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// noCheckpointOnClose keeps the last connection from writing the log back and removing it.
+func (d *DB) noCheckpointOnClose() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	va := libc.NewVaList(int32(1), uintptr(0))
+	lib.Xsqlite3_db_config(d.tls, d.db, lib.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, va)
+	libc.Xfree(d.tls, va)
+}
+
+// Odd says why a sweep cannot read the store; "" where it can.
+func (s *Store) Odd() string { return s.schema.odd }
+
+// Size is the length of the database file in bytes.
+func (s *Store) Size() int64 {
+	info, err := os.Stat(s.path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// Get returns a value of kvStore; ok is false where the key is missing or its value NULL.
+func (s *Store) Get(key string) (value []byte, ok bool, err error) {
+	err = s.db.Query("SELECT value FROM kvStore WHERE key=?1", func(q *Stmt) error {
+		if v := q.Value(0); v.Type != format.Null {
+			value, ok = format.AppendTemplate(nil, v), true
+		}
+		return nil
+	}, key)
+	return value, ok, err
+}
+
+// Height is the committed block height: JavaScript's Number(host.height) || 0.
+func (s *Store) Height() (float64, error) {
+	v, _, err := s.Get("host.height")
+	if err != nil {
+		return 0, err
+	}
+	if h := format.ParseNumber(string(v)); h == h {
+		return h, nil
+	}
+	return 0, nil
+}
+
+// Value is column i with its type; bytes are borrowed until the next Step.
+func (s *Stmt) Value(i int) format.Value {
+	switch s.Type(i) {
+	case lib.SQLITE_INTEGER:
+		return format.IntValue(s.Int(i))
+	case lib.SQLITE_FLOAT:
+		return format.Value{Type: format.Real, Real: s.Real(i)}
+	case lib.SQLITE_TEXT:
+		return format.TextValue(s.Bytes(i))
+	case lib.SQLITE_BLOB:
+		return format.Value{Type: format.Blob, Bytes: s.Bytes(i)}
+	}
+	return format.Value{}
+}

@@ -1,0 +1,405 @@
+package stages
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"maps"
+	"slices"
+
+	"swingport/format"
+)
+
+// Indexes into what a sweep keeps for each of the four b-trees that it passes.
+const (
+	tableItems = iota
+	tableKV
+	indexItems
+	indexKV
+	numTrees
+)
+
+var treeNames = [numTrees]string{"transcriptItems", "kvStore", "the index of transcriptItems", "the index of kvStore"}
+
+const (
+	sweepBlock   = 4 << 20   // bytes read at once
+	sweepGap     = 128 << 10 // bytes that are read rather than skipped
+	pendingLimit = 32 << 20  // bytes of long rows that wait for their overflow pages
+	maxPayload   = 1e9       // SQLite's own limit for a row
+	foldLimit    = 8         // keys up to a page's usable bytes / foldLimit are compared with the index; longer ones are only counted
+)
+
+// Sweep reads the tables that are wanted in one pass over the pages of the file, in page order. Interior pages tell which leaf belongs to
+// which tree; then the file is read front to back and rows are taken out of each leaf as it comes by. A row that goes on in overflow pages
+// waits for them to come by as well, and those behind are read by themselves.
+//
+// Where all pages are read anyway, the leaves of the tables' indexes come by too: their entries are counted and compared with the rows,
+// so that a damaged table is found although nothing hashes it.
+//
+// defect is asked about a disagreement with the index; the sweep goes on if it returns nil. progress is told how much was read.
+func Sweep(ctx context.Context, s *Store, t *Tables, progress func(bytes int64), defect func(error) error) error {
+	p, err := newPager(s.db)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	w := &sweep{pager: p, t: t, ctx: ctx, progress: progress, seed: maphash.MakeSeed(), scratch: make([]byte, p.pageSize)}
+	w.waiting, w.waitingAt = map[uint32][]*longRow{}, newBitmap(p.count)
+	for i := range w.leafOf {
+		w.leafOf[i] = newBitmap(p.count)
+	}
+	if err := w.plan(s.schema); err != nil {
+		return err
+	}
+	if err := w.run(); err != nil {
+		return err
+	}
+	if err := w.agree(); err != nil {
+		if err := defect(err); err != nil {
+			return err
+		}
+	}
+	return t.flush(ctx)
+}
+
+// longRow is a row whose payload goes on in the overflow page next.
+type longRow struct {
+	tree  int
+	rowid int64
+	data  []byte // so far
+	size  int    // in the end
+	next  uint32
+}
+
+type sweep struct {
+	*pager
+	t        *Tables
+	ctx      context.Context
+	progress func(int64)
+
+	leafOf [numTrees]bitmap
+	fold   bool // index leaves are passed too
+
+	waiting      map[uint32][]*longRow // by the page that they wait for
+	waitingAt    bitmap                // the keys of waiting
+	waitingBytes int
+
+	block []byte // pages [first, first+n) of the file, and those of the block before
+	prev  []byte
+	first uint32
+	was   uint32 // first page in prev
+
+	counts  [numTrees]int64  // rows and index entries
+	sums    [numTrees]uint64 // of the hashes of their keys and rowids
+	seed    maphash.Seed
+	scratch []byte
+}
+
+// plan marks the leaves of the wanted tables and, where nearly all of the file is wanted, of their indexes.
+func (w *sweep) plan(sc *schema) error {
+	for i, want := range []bool{w.t.Items != nil, w.t.KV != nil} {
+		if !want {
+			continue
+		}
+		if _, err := w.leaves(sc.root[i], true, w.leafOf[i], nil); err != nil {
+			return fmt.Errorf("%s: %w", treeNames[i], err)
+		}
+	}
+	w.fold = w.t.Items != nil && w.t.KV != nil && sc.root[indexItems] != 0 && sc.root[indexKV] != 0
+	for i := indexItems; w.fold && i < numTrees; i++ {
+		inner := func(pgno uint32, page []byte) error { return w.indexCells(i, pgno, page, pageIndexInterior) }
+		if _, err := w.leaves(sc.root[i], false, w.leafOf[i], inner); err != nil {
+			return fmt.Errorf("%s: %w", treeNames[i], err)
+		}
+	}
+	return nil
+}
+
+// run reads, in file order, every stretch of pages that holds a wanted leaf or an overflow page that a row waits for.
+func (w *sweep) run() error {
+	blockPages := uint32(max(1, sweepBlock/w.pageSize))
+	bufs := [2][]byte{make([]byte, int(blockPages)*w.pageSize), make([]byte, int(blockPages)*w.pageSize)}
+	for at := uint32(1); ; {
+		if err := context.Cause(w.ctx); w.ctx.Err() != nil {
+			return err
+		}
+		first, n := w.stretch(at, blockPages)
+		if n == 0 {
+			return nil
+		}
+		bufs[0], bufs[1] = bufs[1], bufs[0]
+		w.prev, w.was = w.block, w.first
+		w.block, w.first = bufs[0][:n*w.pageSize], first
+		if err := w.pages(first, n, w.block); err != nil {
+			return err
+		}
+		for i := range n {
+			if err := w.visit(first + uint32(i)); err != nil {
+				return err
+			}
+		}
+		w.progress(int64(n) * int64(w.pageSize))
+		at = first + uint32(n)
+	}
+}
+
+// stretch is the next run of pages to read from at on: it begins with a page that is needed, ends with one, has no long gap in it,
+// and is no longer than limit.
+func (w *sweep) stretch(at, limit uint32) (first uint32, n int) {
+	if at > w.count {
+		return 0, 0
+	}
+	first = w.needed(at)
+	if first == 0 {
+		return 0, 0
+	}
+	gap := uint32(sweepGap / w.pageSize)
+	last := min(first+w.chain(first), first+limit-1, w.pager.count)
+	for last < w.pager.count {
+		next := w.needed(last + 1)
+		if next == 0 || next-last > gap || next-first >= limit {
+			break
+		}
+		last = next
+	}
+	return first, int(last-first) + 1
+}
+
+// needed is the first page from at on that holds rows or that a row waits for; 0 where there is none.
+func (w *sweep) needed(at uint32) uint32 {
+	return nextOf(at, w.leafOf[0], w.leafOf[1], w.leafOf[2], w.leafOf[3], w.waitingAt)
+}
+
+// chain is how many pages after pgno the rows that wait for it need if their overflow pages lie in sequence, as they mostly do.
+func (w *sweep) chain(pgno uint32) uint32 {
+	var most int
+	for _, r := range w.waiting[pgno] {
+		most = max(most, (r.size-len(r.data)-1)/(w.usable-4))
+	}
+	return uint32(most)
+}
+
+// visit takes out of a page of the block whatever is wanted of it.
+func (w *sweep) visit(pgno uint32) error {
+	page := w.block[int(pgno-w.first)*w.pageSize:][:w.pageSize]
+	var err error
+	if w.waitingAt.has(pgno) {
+		err = w.overflow(pgno, page)
+	}
+	switch {
+	case err != nil:
+	case w.leafOf[tableItems].has(pgno):
+		err = w.tableCells(tableItems, pgno, page)
+	case w.leafOf[tableKV].has(pgno):
+		err = w.tableCells(tableKV, pgno, page)
+	case w.leafOf[indexItems].has(pgno):
+		err = w.indexCells(indexItems, pgno, page, pageIndexLeaf)
+	case w.leafOf[indexKV].has(pgno):
+		err = w.indexCells(indexKV, pgno, page, pageIndexLeaf)
+	}
+	if err != nil {
+		return w.fail(pgno, err)
+	}
+	return nil
+}
+
+// tableCells takes the rows out of a leaf.
+func (w *sweep) tableCells(tree int, pgno uint32, page []byte) error {
+	n, pointers, err := w.cells(page, pgno, pageTableLeaf)
+	if err != nil {
+		return err
+	}
+	for i := range n {
+		c, err := w.cell(page, pointers, i)
+		if err != nil {
+			return err
+		}
+		size, k := varint(c)
+		rowid, m := varint(c[k:])
+		if k == 0 || m == 0 || size > maxPayload+1000 {
+			return fmt.Errorf("%w: cell %d has a payload of %d bytes", errPage, i, size)
+		}
+		local, next, err := w.payload(c[k+m:], size, false)
+		if err != nil {
+			return err
+		}
+		if next == 0 {
+			if uint64(len(local)) != size {
+				return fmt.Errorf("%w: cell %d has no overflow page", errPage, i)
+			}
+			err = w.row(tree, int64(rowid), local)
+		} else {
+			r := &longRow{tree: tree, rowid: int64(rowid), size: int(size), next: next}
+			r.data = append(make([]byte, 0, min(int(size), 1<<20)), local...)
+			err = w.follow(r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// overflow goes on with the rows that wait for this page.
+func (w *sweep) overflow(pgno uint32, page []byte) error {
+	rows := w.waiting[pgno]
+	delete(w.waiting, pgno)
+	w.waitingAt.clear(pgno)
+	for _, r := range rows {
+		w.waitingBytes -= len(r.data)
+		if err := w.take(r, page); err != nil {
+			return err
+		}
+		if err := w.follow(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take appends what an overflow page holds of a row.
+func (w *sweep) take(r *longRow, page []byte) error {
+	n := min(r.size-len(r.data), w.usable-4)
+	r.data = append(r.data, page[4:4+n]...)
+	r.next = binary.BigEndian.Uint32(page)
+	if len(r.data) < r.size && r.next == 0 {
+		return fmt.Errorf("%w: an overflow chain ends %d bytes early", errPage, r.size-len(r.data))
+	}
+	return nil
+}
+
+// follow completes a row from the pages at hand, or lets it wait for a page that is still to come. A page that was passed already is read
+// by itself, and so are those of a row that would make too many bytes wait.
+func (w *sweep) follow(r *longRow) error {
+	for len(r.data) < r.size {
+		if r.next < 2 || r.next > w.pager.count {
+			return fmt.Errorf("%w: an overflow chain leads to page %d of %d", errPage, r.next, w.pager.count)
+		}
+		page := w.atHand(r.next)
+		if page == nil {
+			ahead := r.next >= w.first+uint32(len(w.block)/w.pageSize)
+			if ahead && w.waitingBytes+len(r.data) <= pendingLimit {
+				w.waiting[r.next] = append(w.waiting[r.next], r)
+				w.waitingAt.set(r.next)
+				w.waitingBytes += len(r.data)
+				return nil
+			}
+			page = w.scratch
+			if err := w.pager.page(r.next, page); err != nil {
+				return w.fail(r.next, err)
+			}
+		}
+		if err := w.take(r, page); err != nil {
+			return w.fail(r.next, err)
+		}
+	}
+	return w.row(r.tree, r.rowid, r.data)
+}
+
+// atHand is a page of the block or of the one before it.
+func (w *sweep) atHand(pgno uint32) []byte {
+	for _, b := range []struct {
+		first uint32
+		data  []byte
+	}{{w.first, w.block}, {w.was, w.prev}} {
+		if at := int(pgno-b.first) * w.pageSize; pgno >= b.first && at < len(b.data) {
+			return b.data[at:][:w.pageSize]
+		}
+	}
+	return nil
+}
+
+// row passes on one whole row.
+func (w *sweep) row(tree int, rowid int64, payload []byte) error {
+	w.counts[tree]++
+	if tree == tableKV {
+		var c [2]format.Value
+		if err := parseRecord(payload, c[:]); err != nil {
+			return err
+		}
+		w.add(tree, rowid, c[:1])
+		return w.t.addKV(w.ctx, c[0], c[1])
+	}
+	var c [3]format.Value
+	if err := parseRecord(payload, c[:]); err != nil {
+		return err
+	}
+	w.add(tree, rowid, c[:2])
+	return w.t.addItem(w.ctx, c[0], c[1], c[2])
+}
+
+// indexCells counts the entries of an index page.
+func (w *sweep) indexCells(tree int, pgno uint32, page []byte, kind byte) error {
+	n, pointers, err := w.cells(page, pgno, kind)
+	if err != nil {
+		return err
+	}
+	columns := 1 // before the rowid
+	if tree == indexItems {
+		columns = 2
+	}
+	for i := range n {
+		c, err := w.cell(page, pointers, i)
+		if err != nil {
+			return err
+		}
+		if kind == pageIndexInterior {
+			c = c[min(4, len(c)):]
+		}
+		size, k := varint(c)
+		if k == 0 {
+			return fmt.Errorf("%w: cell %d ends early", errPage, i)
+		}
+		local, next, err := w.payload(c[k:], size, true)
+		if err != nil {
+			return err
+		}
+		w.counts[tree]++
+		if next != 0 {
+			continue // only counted; its row is too, see add
+		}
+		var cols [3]format.Value
+		if err := parseRecord(local, cols[:columns+1]); err != nil {
+			return err
+		}
+		w.add(tree, cols[columns].Int, cols[:columns])
+	}
+	return nil
+}
+
+// add folds the hash of a key and its rowid into the tree's sum. Keys too long to be whole in an index page are only counted.
+func (w *sweep) add(tree int, rowid int64, key []format.Value) {
+	if !w.fold || len(key[0].Bytes) > w.usable/foldLimit {
+		return
+	}
+	var h maphash.Hash
+	h.SetSeed(w.seed)
+	var n [25]byte
+	n[0] = byte(key[0].Type)
+	binary.LittleEndian.PutUint64(n[1:], uint64(key[0].Int))
+	binary.LittleEndian.PutUint64(n[9:], uint64(rowid))
+	if len(key) > 1 {
+		binary.LittleEndian.PutUint64(n[17:], uint64(key[1].Int))
+	}
+	h.Write(n[:])
+	h.Write(key[0].Bytes)
+	w.sums[tree] += h.Sum64()
+}
+
+// agree compares the tables with their indexes.
+func (w *sweep) agree() error {
+	if len(w.waiting) > 0 {
+		return fmt.Errorf("%s: rows wait for pages %v", w.db.path, slices.Sorted(maps.Keys(w.waiting)))
+	}
+	for table := tableItems; w.fold && table <= tableKV; table++ {
+		index := table + indexItems
+		if w.counts[table] != w.counts[index] {
+			return fmt.Errorf("%s: %s has %d rows, its index %d entries: %w", w.db.path, treeNames[table], w.counts[table], w.counts[index], ErrDamaged)
+		}
+		if w.sums[table] != w.sums[index] {
+			return fmt.Errorf("%s: the rows of %s and the entries of its index differ: %w", w.db.path, treeNames[table], ErrDamaged)
+		}
+	}
+	return nil
+}

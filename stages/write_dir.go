@@ -1,0 +1,326 @@
+package stages
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"swingport/format"
+)
+
+// DirSink writes an export directory. Files are written in a folder inside it and come into place when all are there, the manifest last,
+// by one rename: before that nothing in the directory looks like an export, and after a failure nothing is left.
+type DirSink struct {
+	dir, work string
+	lock      *os.File
+	fsys      *FS
+	made      []string // directories that did not exist
+	sums      bool     // note the SHA-256 of every file
+
+	mu      sync.Mutex
+	sumOf   map[string][32]byte
+	placed  []string // files that came into place
+	bytes   atomic.Int64
+	dataSum string
+}
+
+const workPrefix = ".swingport-export-"
+
+// NewDirSink prepares dir, which is made if it is missing. An export that is there already is an ExistsError. What a killed export left in
+// it is removed.
+func NewDirSink(dir string, checksums bool, fsys *FS) (*DirSink, error) {
+	d := &DirSink{dir: dir, fsys: fsys, sums: checksums, sumOf: map[string][32]byte{}}
+	made, err := fsys.MkdirAll(dir, 0o777)
+	d.made = made
+	if err == nil {
+		err = d.prepare()
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.Abort())
+	}
+	return d, nil
+}
+
+func (d *DirSink) prepare() error {
+	entries, err := os.ReadDir(d.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if name == format.ManifestFile || name == format.ExportDataFile || name == format.ChecksumsFile || artifactLike(name) {
+			return &ExistsError{filepath.Join(d.dir, name)}
+		}
+		if strings.HasPrefix(name, workPrefix) {
+			removeDead(filepath.Join(d.dir, name))
+		}
+	}
+	if d.work, err = os.MkdirTemp(d.dir, workPrefix+"*"); err != nil {
+		return err
+	}
+	d.lock, err = os.Open(d.work)
+	if err != nil {
+		return err
+	}
+	return unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+}
+
+// artifactLike reports whether a file could be an artifact of an export.
+func artifactLike(name string) bool {
+	for _, k := range []format.Kind{format.KindSnapshot, format.KindTranscript, format.KindBundle} {
+		if strings.HasPrefix(name, k.String()+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// removeDead removes the folder of an export whose process is gone; a living one holds a lock on it.
+func removeDead(dir string) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+		os.RemoveAll(dir)
+	}
+}
+
+// TempDir is where the export may spill.
+func (d *DirSink) TempDir() string { return d.work }
+
+// Bytes is the number of bytes written so far.
+func (d *DirSink) Bytes() int64 { return d.bytes.Load() }
+
+// DataSum is the SHA-256 of the export data, once written.
+func (d *DirSink) DataSum() string { return d.dataSum }
+
+// sinkFile is a file being written, and its hash where one is wanted.
+type sinkFile struct {
+	*File
+	name string
+	sum  hash.Hash
+}
+
+func (d *DirSink) create(name string, sum bool) (*sinkFile, error) {
+	f, err := d.fsys.OpenFile(filepath.Join(d.work, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	s := &sinkFile{File: f, name: name}
+	if sum {
+		s.sum = sha256.New()
+	}
+	return s, nil
+}
+
+func (d *DirSink) write(f *sinkFile, b []byte) error {
+	n, err := f.summed(b)
+	d.bytes.Add(int64(n))
+	return err
+}
+
+func (f *sinkFile) summed(b []byte) (int, error) {
+	if f.sum != nil {
+		f.sum.Write(b)
+	}
+	return f.Write(b)
+}
+
+// close ends a file and asks the system to begin writing it out, so that little is left to wait for at the end.
+func (d *DirSink) close(f *sinkFile) error {
+	if f.sum != nil {
+		d.mu.Lock()
+		d.sumOf[f.name] = [32]byte(f.sum.Sum(nil))
+		d.mu.Unlock()
+	}
+	return errors.Join(startWriteback(f.File), f.Close())
+}
+
+// Artifacts is the body of one writer: it writes the artifacts whose parts come through in, several side by side.
+func (d *DirSink) Artifacts(ctx context.Context, in *Link[Part]) (err error) {
+	open := map[*Artifact]*sinkFile{}
+	defer func() {
+		for _, f := range open {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	return Each(ctx, in, func(p Part) error {
+		defer p.Release()
+		f := open[p.Artifact]
+		if f == nil {
+			var err error
+			if f, err = d.create(p.Name, d.sums); err != nil {
+				return &ArtifactError{p.Name, err}
+			}
+			open[p.Artifact] = f
+		}
+		if p.Chunk != nil {
+			if err := d.write(f, p.Data); err != nil {
+				return &ArtifactError{p.Name, err}
+			}
+		}
+		if !p.Last {
+			return nil
+		}
+		delete(open, p.Artifact)
+		return d.close(f)
+	})
+}
+
+// Data writes the export data.
+func (d *DirSink) Data(ctx context.Context, in *Link[*Chunk]) error {
+	f, err := d.create(format.ExportDataFile, true)
+	if err != nil {
+		return err
+	}
+	err = Each(ctx, in, func(c *Chunk) error {
+		defer c.Release()
+		return d.write(f, c.Data)
+	})
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	d.dataSum = hex.EncodeToString(f.sum.Sum(nil))
+	return d.close(f)
+}
+
+// Commit brings everything into place. eachName gives the artifact names in manifest order; data says whether there is export data.
+func (d *DirSink) Commit(height float64, mode format.ArtifactMode, eachName func(func(name string) error) error, data bool) error {
+	if err := d.writeManifest(height, mode, eachName, data); err != nil {
+		return err
+	}
+	if d.sums {
+		if err := d.writeSums(eachName, data); err != nil {
+			return err
+		}
+	}
+	if data {
+		if err := d.place(format.ExportDataFile); err != nil {
+			return err
+		}
+	}
+	if err := eachName(d.place); err != nil {
+		return err
+	}
+	if d.sums {
+		if err := d.place(format.ChecksumsFile); err != nil {
+			return err
+		}
+	}
+	if err := d.fsys.before(OpSync, d.dir); err != nil {
+		return err
+	}
+	if err := syncAll(d.lock); err != nil {
+		return fmt.Errorf("sync %s: %w", d.dir, err)
+	}
+	if err := d.place(format.ManifestFile); err != nil {
+		return err
+	}
+	if err := d.fsys.SyncDir(d.dir); err != nil {
+		return err
+	}
+	d.placed, d.made = nil, nil
+	return d.Abort() // only the empty folder is left
+}
+
+func (d *DirSink) writeManifest(height float64, mode format.ArtifactMode, eachName func(func(string) error) error, data bool) error {
+	f, err := d.create(format.ManifestFile, d.sums)
+	if err != nil {
+		return err
+	}
+	w := format.NewManifestWriter(writerFunc(f.summed), height, string(mode))
+	err = eachName(func(name string) error { return w.Add(name, name) })
+	if err == nil {
+		name := ""
+		if data {
+			name = format.ExportDataFile
+		}
+		err = w.Close(name)
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return d.close(f)
+}
+
+// writeSums writes SHA256SUMS as sha256sum -c reads it.
+func (d *DirSink) writeSums(eachName func(func(string) error) error, data bool) error {
+	f, err := d.create(format.ChecksumsFile, false)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(writerFunc(f.Write))
+	add := func(name string) error {
+		sum := d.sumOf[name]
+		_, err := fmt.Fprintf(w, "%x  %s\n", sum, name)
+		return err
+	}
+	names := []string{format.ManifestFile}
+	if data {
+		names = append(names, format.ExportDataFile)
+	}
+	for _, name := range names {
+		if err := add(name); err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	if err := errors.Join(eachName(add), w.Flush()); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return d.close(f)
+}
+
+// place moves a finished file to its name in the directory, which must be free.
+func (d *DirSink) place(name string) error {
+	to := filepath.Join(d.dir, name)
+	if _, err := os.Lstat(to); err == nil {
+		return &ExistsError{to}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := d.fsys.Rename(filepath.Join(d.work, name), to); err != nil {
+		return err
+	}
+	d.placed = append(d.placed, to)
+	return nil
+}
+
+// Abort removes everything that the export made. After Commit there is nothing of that kind, and it does no harm.
+func (d *DirSink) Abort() error {
+	var errs []error
+	for _, path := range d.placed {
+		errs = append(errs, os.Remove(path))
+	}
+	if d.work != "" {
+		errs = append(errs, os.RemoveAll(d.work))
+	}
+	if d.lock != nil {
+		errs = append(errs, d.lock.Close())
+	}
+	for i := len(d.made) - 1; i >= 0; i-- {
+		errs = append(errs, os.Remove(d.made[i]))
+	}
+	d.placed, d.work, d.lock, d.made = nil, "", nil, nil
+	return errors.Join(errs...)
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+var _ io.Writer = writerFunc(nil)
