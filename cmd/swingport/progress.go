@@ -162,8 +162,10 @@ func barTemplate(p pipeline.Progress, width int, color bool) string {
 	switch {
 	case p.Total <= 0:
 		return `{{string . "phase"}} {{counters .}}{{string . "artifacts"}}{{speed . "  %s/s" " "}}`
-	case width < 57:
+	case width < 57 && width < len(p.Phase)+30:
 		return `{{string . "phase"}} {{percent . "%.0f%%"}}{{rtime . "  %s left" "" ""}}`
+	case width < 57:
+		return `{{string . "phase"}} {{percent . "%.0f%%"}}{{speed . "  %s/s" " "}}{{rtime . "  %s left" "" ""}}`
 	}
 	fill := `"="`
 	if color {
