@@ -150,8 +150,9 @@ func (x *export) summary(took time.Duration) Summary {
 		ExportDataSHA256: x.sink.DataSum(),
 	}
 	s.Artifacts = s.Snapshots + s.Spans + s.Bundles
-	s.Defects, s.Warnings = x.check.Found()
-	s.Warnings = append(s.Warnings, x.plan.Untiled()...)
+	defects, warnings := x.check.Found()
+	s.Defects = append([]string{}, defects...)
+	s.Warnings = append(append([]string{}, warnings...), x.plan.Untiled()...)
 	return s
 }
 

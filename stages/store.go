@@ -29,8 +29,8 @@ type Store struct {
 	path   string
 	fsys   *FS
 	schema *schema
-	made   []string // files that opening the store made beside it
-	frozen *fs.FileInfo
+	made   []string    // files that opening the store made beside it
+	frozen fs.FileInfo // the file as it was, where it is read as immutable
 }
 
 // schema is what a Store needs to know of its tables: root pages, by tableItems and so on; 0 where there is none.
@@ -57,7 +57,10 @@ func OpenStore(ctx context.Context, stateDir string, fsys *FS) (*Store, error) {
 	if err := s.begin(); err != nil {
 		return nil, errors.Join(s.notStore(err), s.Close())
 	}
-	return s, context.Cause(ctx)
+	if ctx.Err() != nil {
+		return nil, errors.Join(context.Cause(ctx), s.Close())
+	}
+	return s, nil
 }
 
 // find says what is missing, in the order in which a person would look for it.
@@ -155,17 +158,20 @@ func (s *Store) openFrozen(cause error) error {
 	if err != nil {
 		return s.notStore(err)
 	}
-	s.db, s.frozen = db, &info
+	s.db, s.frozen = db, info
 	if err := db.Exec("BEGIN"); err != nil {
 		return errors.Join(err, s.Close())
 	}
 	return nil
 }
 
-// notStore tells files that are no databases from other failures.
+// notStore tells files that are no databases, and such that a writer has locked, from other failures.
 func (s *Store) notStore(err error) error {
-	if hasCode(err, lib.SQLITE_NOTADB) {
+	switch {
+	case hasCode(err, lib.SQLITE_NOTADB):
 		return fmt.Errorf("%w: %w", ErrNotStore, err)
+	case Busy(err):
+		return &InUseError{s.path, err}
 	}
 	return err
 }
@@ -251,7 +257,7 @@ func (s *Store) Close() error {
 	}
 	if s.frozen != nil {
 		now, statErr := os.Stat(s.path)
-		if statErr == nil && (now.Size() != (*s.frozen).Size() || !now.ModTime().Equal((*s.frozen).ModTime())) {
+		if statErr == nil && (now.Size() != s.frozen.Size() || !now.ModTime().Equal(s.frozen.ModTime())) {
 			statErr = fmt.Errorf("%s changed while it was read", s.path)
 		}
 		if wal, walErr := os.Stat(s.path + "-wal"); statErr == nil && walErr == nil && wal.Size() > 0 {
