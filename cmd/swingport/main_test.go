@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"samedir": samedir,
 			"sql":     sqlCommand,
 			"flip":    flip,
+			"hold":    hold,
 			"reference": func(ts *testscript.TestScript, neg bool, args []string) {
 				if neg || len(args) != 4 {
 					ts.Fatalf("usage: reference store artifact-mode export-data-mode dir")
@@ -107,6 +108,21 @@ func sqlCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
 		ts.Fatalf("%d rows changed, %v", n, err)
+	}
+}
+
+// hold opens a database in WAL mode, as a node does, until the script ends:
+// hold file.
+func hold(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: hold file")
+	}
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Defer(func() { db.Close() })
+	for _, statement := range []string{"PRAGMA journal_mode=WAL", "CREATE TABLE held (x)"} {
+		_, err = db.Exec(statement)
+		ts.Check(err)
 	}
 }
 
