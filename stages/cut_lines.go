@@ -1,0 +1,85 @@
+package stages
+
+import (
+	"bytes"
+	"context"
+	"io"
+
+	"swingport/format"
+)
+
+// maxValue is the longest value that the engine stores, in bytes: SQLITE_MAX_LENGTH, less room for the rest of a row.
+const maxValue = 1_000_000_000 - 4096
+
+// lineCutter cuts a stream into chunks of whole lines. A line that is longer than a chunk gets one of its own, with memory of its own.
+type lineCutter struct {
+	r    io.Reader
+	pool *Pool
+	tail []byte // the beginning of a line, from the chunk before
+	done bool
+}
+
+func (c *lineCutter) reset(r io.Reader) { c.r, c.tail, c.done = r, c.tail[:0], false }
+
+// next returns the next lines, with their newlines; the stream's last line may have none. A nil chunk is the end. The caller owns the chunk.
+func (c *lineCutter) next(ctx context.Context) (*Chunk, error) {
+	if c.done && len(c.tail) == 0 {
+		return nil, nil
+	}
+	chunk, err := c.pool.Get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.fill(ctx, chunk); err != nil {
+		releaseLines(chunk, c.pool)
+		return nil, err
+	}
+	if len(chunk.Data) == 0 {
+		releaseLines(chunk, c.pool)
+		return nil, nil
+	}
+	return chunk, nil
+}
+
+// fill reads until there is at least one line, and a full chunk or the end.
+func (c *lineCutter) fill(ctx context.Context, chunk *Chunk) error {
+	chunk.Data = append(chunk.Data, c.tail...)
+	c.tail = c.tail[:0]
+	seen := 0
+	for !c.done {
+		n := len(chunk.Data)
+		if n == cap(chunk.Data) {
+			if bytes.IndexByte(chunk.Data[seen:], '\n') >= 0 {
+				break
+			}
+			if seen = n; n > maxValue {
+				return errorf(format.ErrLimit, "line of more than %d bytes, the largest value that the database takes", maxValue)
+			}
+			chunk.Data = append(make([]byte, 0, 2*n), chunk.Data...)
+		}
+		m, err := c.r.Read(chunk.Data[n:cap(chunk.Data)])
+		chunk.Data = chunk.Data[:n+m]
+		if err == io.EOF {
+			c.done = true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	end := bytes.LastIndexByte(chunk.Data, '\n') + 1
+	c.tail = append(c.tail, chunk.Data[end:]...)
+	chunk.Data = chunk.Data[:end]
+	return nil
+}
+
+// releaseLines gives a chunk of a cutter back without the memory that a long line took.
+func releaseLines(chunk *Chunk, pool *Pool) {
+	if cap(chunk.Data) > pool.size {
+		chunk.Data = nil
+	}
+	chunk.Release()
+}

@@ -1,0 +1,140 @@
+package stages
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+
+	"swingport/format"
+)
+
+// Entries is a stretch of the export data, parsed: kvStore rows and metadata, each in their order. Release gives its memory back.
+type Entries struct {
+	KV      []KV
+	Records []Record
+	Bytes   int64 // of export data
+
+	chunk *Chunk // what KV points into
+	pool  *Pool
+}
+
+// KV is a row for kvStore, or the key of one that goes away.
+type KV struct {
+	Key, Value []byte
+	Delete     bool
+}
+
+var entriesPool = sync.Pool{New: func() any { return new(Entries) }}
+
+// Release gives the memory back. It is called once.
+func (e *Entries) Release() {
+	releaseLines(e.chunk, e.pool)
+	clear(e.Records)
+	*e = Entries{KV: e.KV[:0], Records: e.Records[:0]}
+	entriesPool.Put(e)
+}
+
+const exportDataChunk = 512 << 10 // bytes
+
+// ExportData is the work of reading export data: one goroutine cuts it at newlines, several parse it, and the results are taken from Queue
+// in the order of the lines.
+type ExportData struct {
+	*Ordered[*Chunk, *Entries]
+	pool   *Pool
+	repair bool
+	sum    hash.Hash
+	bytes  int64
+}
+
+// NewExportData prepares the work of a number of parsers. repair says that the metadata is for repair-metadata, and kv lines for nobody.
+func NewExportData(workers int, repair bool) *ExportData {
+	pool := NewPool(2*workers+2, exportDataChunk)
+	x := &ExportData{pool: pool, repair: repair, sum: sha256.New()}
+	x.Ordered = NewOrdered[*Chunk]("export data", workers, 1, (*Entries).Release)
+	return x
+}
+
+// SHA256 is the hash of all that was read, once Read has returned nil.
+func (x *ExportData) SHA256() []byte { return x.sum.Sum(nil) }
+
+// Bytes is how much was read, once Read has returned nil.
+func (x *ExportData) Bytes() int64 { return x.bytes }
+
+// Read is the stage that reads r to its end.
+func (x *ExportData) Read(ctx context.Context, r io.Reader) error {
+	cut := lineCutter{r: io.TeeReader(r, x.sum), pool: x.pool}
+	for {
+		chunk, err := cut.next(ctx)
+		if err != nil || chunk == nil {
+			return err
+		}
+		x.bytes += int64(len(chunk.Data))
+		if err := x.Dispatch(ctx, chunk); err != nil {
+			return err
+		}
+	}
+}
+
+// Parse is the stage of one parser.
+func (x *ExportData) Parse(ctx context.Context) error {
+	var entry format.Entry
+	return x.Work(ctx, func(ctx context.Context, chunk *Chunk, out *Link[*Entries]) error {
+		e := entriesPool.Get().(*Entries)
+		e.chunk, e.pool, e.Bytes = chunk, x.pool, int64(len(chunk.Data))
+		if err := x.parse(e, &entry); err != nil {
+			e.Release()
+			return err
+		}
+		return out.Send(ctx, e)
+	})
+}
+
+var errHostKey = errors.New("kernelKVStore refuses host keys")
+
+// parse parses the lines of e's chunk. What it decodes stays in the chunk, in the place of the line: it is never longer, unless broken
+// UTF-8 was replaced.
+func (x *ExportData) parse(e *Entries, entry *format.Entry) error {
+	data := e.chunk.Data
+	for at := 0; at < len(data); {
+		line, next := data[at:], len(data)
+		if n := bytes.IndexByte(line, '\n'); n >= 0 {
+			line, next = line[:n], at+n+1
+		}
+		if err := format.ParseLine(line, entry); err != nil {
+			return err
+		}
+		if string(entry.Tag()) != "kv" {
+			if r, ok := parseRecordLine(entry, x.repair); ok {
+				e.Records = append(e.Records, r)
+			}
+		} else if !x.repair {
+			kv := KV{Delete: entry.Null}
+			key := entry.KVKey()
+			if bytes.HasPrefix(key, []byte("host.")) {
+				return fmt.Errorf("export data key %s: %w", quoted(string(entry.Key)), errHostKey)
+			}
+			if len(key)+len(entry.Value) > maxValue {
+				return errorf(format.ErrLimit, "export data key %s: %d bytes, the database takes at most %d in a row", quoted(string(key)), len(key)+len(entry.Value), maxValue)
+			}
+			kv.Key, kv.Value = inPlace(line, key, entry.Value)
+			e.KV = append(e.KV, kv)
+		}
+		at = next
+	}
+	return nil
+}
+
+// inPlace copies a key and a value, which may be parts of the line or not, to the beginning of the line, if they fit.
+func inPlace(line, key, value []byte) (k, v []byte) {
+	if len(key)+len(value) > len(line) {
+		return bytes.Clone(key), bytes.Clone(value)
+	}
+	n := copy(line, key) // in a line the key comes before the value, and both behind where they go
+	m := copy(line[n:], value)
+	return line[:n:n], line[n : n+m]
+}

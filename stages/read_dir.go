@@ -1,0 +1,295 @@
+package stages
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"swingport/format"
+)
+
+// Source is an export to import. Its artifacts may come in any order and may not be seekable, so that an archive read from a pipe can be one.
+type Source interface {
+	Manifest() *format.Manifest
+
+	// ExportData opens the export data and says how many bytes it has, 0 where nobody knows.
+	ExportData() (io.ReadCloser, int64, error)
+
+	// Select says which artifacts are wanted, by name, and returns how many there are and their size in bytes.
+	Select(wanted func(name string) (bool, error)) (count, bytes int64, err error)
+
+	// Artifacts calls take for each selected artifact.
+	Artifacts(ctx context.Context, take func(context.Context, Incoming) error) error
+}
+
+// Incoming is an artifact of a source. Whoever takes it calls Open once, reads to the end, and closes.
+type Incoming struct {
+	Name string
+	Size int64 // bytes
+	Open func() (io.ReadCloser, error)
+}
+
+// Dir is an export directory. Every file in it is opened without following links and must be a regular one; where there is a SHA256SUMS,
+// every file that is read has to be in it and is compared with it while it is read.
+type Dir struct {
+	path     string
+	root     *os.Root
+	fsys     *FS
+	sums     map[string][sha256.Size]byte // nil: no SHA256SUMS
+	manifest *format.Manifest
+	selected []int // artifacts, in the order of the manifest
+	sizes    []int64
+}
+
+// OpenDir opens an export directory and reads its manifest. fsys may be nil.
+func OpenDir(path string, fsys *FS) (*Dir, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	d := &Dir{path: path, root: root, fsys: fsys}
+	if err := d.read(); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return d, nil
+}
+
+// Close releases the directory.
+func (d *Dir) Close() error { return d.root.Close() }
+
+func (d *Dir) read() (err error) {
+	if d.sums, err = d.readChecksums(); err != nil {
+		return err
+	}
+	f, _, err := d.open(format.ManifestFile)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	d.manifest, err = format.ReadManifest(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", filepath.Join(d.path, format.ManifestFile), err)
+	}
+	return d.listed()
+}
+
+// listed checks that SHA256SUMS, where there is one, knows every file that the manifest names.
+func (d *Dir) listed() error {
+	if d.sums == nil {
+		return nil
+	}
+	for _, a := range d.manifest.Artifacts {
+		if _, ok := d.sums[a.File]; !ok {
+			return &ArtifactError{Name: a.Name, Err: errorf(format.ErrIncomplete, "file %s is not in %s", quoted(a.File), format.ChecksumsFile)}
+		}
+	}
+	if _, ok := d.sums[d.manifest.Data]; !ok && d.manifest.Data != "" {
+		return errorf(format.ErrIncomplete, "file %s is not in %s", quoted(d.manifest.Data), format.ChecksumsFile)
+	}
+	return nil
+}
+
+// Manifest returns what export-manifest.json says.
+func (d *Dir) Manifest() *format.Manifest { return d.manifest }
+
+// ExportData opens the export data.
+func (d *Dir) ExportData() (io.ReadCloser, int64, error) { return d.open(d.manifest.Data) }
+
+// Select finds the files of the artifacts that are wanted.
+func (d *Dir) Select(wanted func(name string) (bool, error)) (count, bytes int64, err error) {
+	d.selected, d.sizes = nil, nil
+	for i, a := range d.manifest.Artifacts {
+		ok, err := wanted(a.Name)
+		if err != nil {
+			return 0, 0, &ArtifactError{Name: a.Name, Err: err}
+		}
+		if !ok {
+			continue
+		}
+		info, err := d.stat(a.File)
+		if err != nil {
+			return 0, 0, &ArtifactError{Name: a.Name, Err: err}
+		}
+		d.selected = append(d.selected, i)
+		d.sizes = append(d.sizes, info.Size())
+		count, bytes = count+1, bytes+info.Size()
+	}
+	return count, bytes, nil
+}
+
+// Artifacts passes on the selected artifacts in the order of the manifest.
+func (d *Dir) Artifacts(ctx context.Context, take func(context.Context, Incoming) error) error {
+	for n, i := range d.selected {
+		a := d.manifest.Artifacts[i]
+		err := take(ctx, Incoming{Name: a.Name, Size: d.sizes[n], Open: func() (io.ReadCloser, error) {
+			r, _, err := d.open(a.File)
+			return r, err
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stat says what a file is, and refuses what is not a regular file inside the directory.
+func (d *Dir) stat(name string) (fs.FileInfo, error) {
+	if !filepath.IsLocal(name) {
+		return nil, errorf(format.ErrFormat, "Exported file %s must be in export dir %s", quoted(name), quoted(d.path))
+	}
+	info, err := d.root.Lstat(name)
+	if err != nil {
+		return nil, d.explain(name, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errorf(format.ErrFormat, "file %s is %s, not a regular file", quoted(name), kindOf(info.Mode()))
+	}
+	return info, nil
+}
+
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	case mode.IsDir():
+		return "a directory"
+	}
+	return "a device, pipe or socket"
+}
+
+// open opens a file for reading; the reader compares it with SHA256SUMS.
+func (d *Dir) open(name string) (io.ReadCloser, int64, error) {
+	want, listed := d.sums[name]
+	if d.sums != nil && !listed {
+		return nil, 0, errorf(format.ErrIncomplete, "file %s is not in %s", quoted(name), format.ChecksumsFile)
+	}
+	f, info, err := d.openPlain(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	if d.sums == nil {
+		return f, info.Size(), nil
+	}
+	return &checkedFile{f: f, name: name, want: want, sum: sha256.New()}, info.Size(), nil
+}
+
+func (d *Dir) openPlain(name string) (*File, fs.FileInfo, error) {
+	info, err := d.stat(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := d.fsys.OpenIn(d.root, name)
+	if err != nil {
+		return nil, nil, d.explain(name, err)
+	}
+	now, err := f.Stat()
+	if err == nil && !os.SameFile(info, now) {
+		err = fmt.Errorf("file %s changed while it was opened", quoted(name))
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, now, nil
+}
+
+// explain gives an error of os.Root the whole path.
+func (d *Dir) explain(name string, err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return &fs.PathError{Op: "open", Path: filepath.Join(d.path, name), Err: pe.Err}
+	}
+	return err
+}
+
+// checkedFile compares a file's SHA-256 at its end.
+type checkedFile struct {
+	f    *File
+	name string
+	want [sha256.Size]byte
+	sum  hash.Hash
+}
+
+func (c *checkedFile) Read(p []byte) (int, error) {
+	n, err := c.f.Read(p)
+	c.sum.Write(p[:n])
+	if err == io.EOF {
+		if got := c.sum.Sum(nil); !bytes.Equal(got, c.want[:]) {
+			return n, errorf(format.ErrHashMismatch, "file %s: sha256 is %x, %s says %x", quoted(c.name), got, format.ChecksumsFile, c.want)
+		}
+	}
+	return n, err
+}
+
+func (c *checkedFile) Close() error { return c.f.Close() }
+
+// readChecksums reads SHA256SUMS, the output of GNU sha256sum: 64 hex digits, a space, a space or an asterisk, and a file name a line. A
+// name with a newline or a backslash in it is escaped, and the line then begins with a backslash. It returns nil where there is no file.
+func (d *Dir) readChecksums() (map[string][sha256.Size]byte, error) {
+	f, _, err := d.openPlain(format.ChecksumsFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	sums := map[string][sha256.Size]byte{}
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 64<<10)
+	n := 0
+	for lines.Scan() {
+		n++
+		name, sum, ok := parseChecksum(lines.Text())
+		if !ok {
+			return nil, errorf(format.ErrFormat, "%s line %d is not a checksum and a file name", format.ChecksumsFile, n)
+		}
+		if _, twice := sums[name]; twice {
+			return nil, errorf(format.ErrDuplicate, "%s line %d: file %s is there twice", format.ChecksumsFile, n, quoted(name))
+		}
+		sums[name] = sum
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read %s: %w", format.ChecksumsFile, err)
+	}
+	if n == 0 {
+		return nil, errorf(format.ErrFormat, "%s is empty", format.ChecksumsFile)
+	}
+	return sums, nil
+}
+
+func parseChecksum(line string) (name string, sum [sha256.Size]byte, ok bool) {
+	line, escaped := strings.CutPrefix(line, `\`)
+	const digits = 2 * sha256.Size
+	if len(line) < digits+3 || line[digits] != ' ' || line[digits+1] != ' ' && line[digits+1] != '*' {
+		return "", sum, false
+	}
+	if _, err := hex.Decode(sum[:], []byte(line[:digits])); err != nil {
+		return "", sum, false
+	}
+	name = line[digits+2:]
+	if escaped {
+		name = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r").Replace(name)
+	}
+	return strings.TrimPrefix(name, "./"), sum, true
+}
+
+// OpenIn opens a file below root for reading.
+func (x *FS) OpenIn(root *os.Root, name string) (*File, error) {
+	if err := x.before(OpOpen, filepath.Join(root.Name(), name)); err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return &File{f, x}, nil
+}

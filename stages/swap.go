@@ -1,0 +1,489 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"modernc.org/libc"
+	lib "modernc.org/sqlite/lib"
+
+	"swingport/format"
+)
+
+// State is a state directory that is about to get a new store, which is built in a directory of its own inside, on the same file system,
+// and then put in the place of the old one by one rename. Until that rename the old store is logically unchanged; after a crash at any
+// point the old or the new one is there. No other file of the state directory is touched.
+type State struct {
+	dir   string
+	build string
+	fsys  *FS
+	lock  *os.File
+	made  []string // directories that did not exist, the outermost first
+
+	Warnings []string
+}
+
+// names in the state directory
+const (
+	buildPrefix = ".swingport-import-"
+	spillPrefix = ".swingport-spill-"
+)
+
+// sideFiles are what the engine keeps beside a database; it would take them for the new one's.
+var sideFiles = []string{"-wal", "-shm", "-journal"}
+
+// OpenState makes the state directory if it is missing, locks it against a second import, removes what killed imports left, and checks
+// that the old store may be replaced: it is no link, and no other process has it locked or open in WAL mode (InUseError).
+func OpenState(dir string, fsys *FS) (*State, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &State{dir: dir, fsys: fsys}
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.Close(false))
+	}
+	return s, nil
+}
+
+func (s *State) open() (err error) {
+	if s.made, err = s.fsys.MkdirAll(s.dir, 0o755); err != nil {
+		return err
+	}
+	if info, err := os.Stat(s.dir); err != nil {
+		return err
+	} else if !info.IsDir() {
+		return fmt.Errorf("state-dir must be a directory, %s is none", s.dir)
+	}
+	if err := s.inherit(); err != nil {
+		return err
+	}
+	alone, err := s.takeLock()
+	if err != nil {
+		return err
+	}
+	if alone {
+		if err := s.removeLeftovers(); err != nil {
+			return err
+		}
+	}
+	old, err := s.lockOld()
+	if err != nil {
+		return err
+	}
+	return old.close()
+}
+
+// inherit gives directories that we made to the owner of the one above them.
+func (s *State) inherit() error {
+	for _, dir := range s.made {
+		above, err := os.Stat(filepath.Dir(dir))
+		if err != nil {
+			return err
+		}
+		s.warn(giveTo(dir, above))
+	}
+	return nil
+}
+
+func (s *State) warn(text string) {
+	if text != "" {
+		s.Warnings = append(s.Warnings, text)
+	}
+}
+
+// takeLock locks the directory as long as the State lives. Where the file system has no such locks, alone is false: then nobody knows
+// whether another import runs.
+func (s *State) takeLock() (alone bool, err error) {
+	if err := s.fsys.before(OpOpen, s.dir); err != nil {
+		return false, &fs.PathError{Op: "open", Path: s.dir, Err: err}
+	}
+	if s.lock, err = os.Open(s.dir); err != nil {
+		return false, err
+	}
+	err = syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return false, &InUseError{Path: s.dir, Err: errors.New("another import into it is running")}
+	}
+	s.warn(fmt.Sprintf("%s cannot be locked (%v): make sure that only one import at a time writes to it", s.dir, err))
+	return false, nil
+}
+
+// removeLeftovers removes what killed imports left behind. We hold the lock, so none of them lives.
+func (s *State) removeLeftovers() error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		switch {
+		case e.IsDir() && strings.HasPrefix(e.Name(), buildPrefix):
+			err = s.removeBuild(filepath.Join(s.dir, e.Name()))
+		case e.Type().IsRegular() && strings.HasPrefix(e.Name(), spillPrefix):
+			err = s.fsys.Remove(filepath.Join(s.dir, e.Name()))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeBuild removes a build directory, in which there are only files.
+func (s *State) removeBuild(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := s.fsys.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return s.fsys.Remove(dir)
+}
+
+// Build makes the directory for the new store and returns where the database and where temporary files go.
+func (s *State) Build() (database, temp string, err error) {
+	if err := s.fsys.before(OpMkdir, s.dir); err != nil {
+		return "", "", &fs.PathError{Op: "mkdir", Path: s.dir, Err: err}
+	}
+	if s.build, err = os.MkdirTemp(s.dir, buildPrefix+"*"); err != nil {
+		return "", "", err
+	}
+	return filepath.Join(s.build, StoreFile), s.build, nil
+}
+
+// Close removes the build directory and, unless the new store is in place, the directories that we made.
+func (s *State) Close(done bool) error {
+	var errs []error
+	if s.build != "" {
+		errs = append(errs, s.removeBuild(s.build))
+		s.build = ""
+	}
+	if !done {
+		for i := len(s.made) - 1; i >= 0; i-- {
+			if err := s.fsys.Remove(s.made[i]); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+				break
+			}
+		}
+	}
+	s.made = nil
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+		s.lock = nil
+	}
+	return errors.Join(errs...)
+}
+
+// Swapped says what became of the old store.
+type Swapped struct {
+	KeptOld    string // name of the file that holds it, where it was kept
+	MovedAside string // the same, where it was damaged
+}
+
+// Swap puts the new store, which is complete and synced, in the place of the old one.
+//
+// A write-ahead log beside a new database file would be replayed into it, and removing the old one's log first would lose its last commits
+// if the machine stopped in between. So the old store is checkpointed and taken out of WAL mode first, and stays locked until the rename.
+// Where that fails because the old store is damaged, it and its log are moved aside.
+func (s *State) Swap(ctx context.Context, keepOld bool) (done Swapped, err error) {
+	old, err := s.lockOld()
+	if err != nil {
+		return done, err
+	}
+	defer func() { err = errors.Join(err, old.close()) }()
+	if old.db != nil {
+		if err := old.settle(); Damaged(err) {
+			old.damaged = err
+			old.close()
+		} else if err != nil {
+			return done, err
+		}
+	}
+	if err := s.adopt(old); err != nil {
+		return done, err
+	}
+	if err := SyncFile(filepath.Join(s.build, StoreFile), s.fsys); err != nil {
+		return done, err
+	}
+	if ctx.Err() != nil {
+		return done, context.Cause(ctx)
+	}
+	switch {
+	case old.damaged != nil:
+		done.MovedAside, err = s.moveAside(old)
+	case keepOld && old.info != nil:
+		done.KeptOld, err = s.keep(old)
+	}
+	if err != nil {
+		return done, err
+	}
+	if err := s.fsys.Rename(filepath.Join(s.build, StoreFile), old.path); err != nil {
+		return done, err
+	}
+	return done, s.fsys.SyncDir(s.dir)
+}
+
+// SyncFile makes what was written to a file durable.
+func SyncFile(path string, fsys *FS) error {
+	f, err := fsys.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// adopt gives the new file owner, group and mode of the old one, or the owner and group of the directory.
+func (s *State) adopt(old *oldStore) error {
+	file := filepath.Join(s.build, StoreFile)
+	like := old.info
+	if like == nil {
+		dir, err := os.Stat(s.dir)
+		if err != nil {
+			return err
+		}
+		s.warn(giveTo(file, dir))
+		return nil
+	}
+	s.warn(giveTo(file, like))
+	return os.Chmod(file, like.Mode().Perm())
+}
+
+// giveTo makes path belong to the owner and group that like has. It returns a warning where that is not allowed.
+func giveTo(path string, like fs.FileInfo) (warning string) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err.Error()
+	}
+	have, ok1 := info.Sys().(*syscall.Stat_t)
+	want, ok2 := like.Sys().(*syscall.Stat_t)
+	if !ok1 || !ok2 || have.Uid == want.Uid && have.Gid == want.Gid {
+		return ""
+	}
+	if err := os.Lchown(path, int(want.Uid), int(want.Gid)); err != nil {
+		return fmt.Sprintf("%s belongs to user %d and group %d, and could not be given to user %d and group %d: %v",
+			filepath.Base(path), have.Uid, have.Gid, want.Uid, want.Gid, errors.Unwrap(err))
+	}
+	return ""
+}
+
+// keep gives the old database a second name that says its height.
+func (s *State) keep(old *oldStore) (name string, err error) {
+	base := StoreFile + ".old-" + old.height()
+	for n := 1; ; n++ {
+		name = base
+		if n > 1 {
+			name = fmt.Sprintf("%s-%d", base, n)
+		}
+		err := s.secondName(old.path, filepath.Join(s.dir, name))
+		if !errors.Is(err, fs.ErrExist) {
+			return name, err
+		}
+	}
+}
+
+// secondName makes a hard link, or where the file system has none, renames; then there is no store for a moment, until the new one is
+// renamed.
+func (s *State) secondName(path, second string) error {
+	err := s.fsys.Link(path, second)
+	if err == nil || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOSPC) {
+		return err
+	}
+	if !errors.Is(err, syscall.EPERM) && !errors.Is(err, syscall.ENOTSUP) && !errors.Is(err, syscall.ENOSYS) && !errors.Is(err, syscall.EMLINK) {
+		return err
+	}
+	if _, err := os.Lstat(second); !errors.Is(err, fs.ErrNotExist) {
+		return fs.ErrExist
+	}
+	return s.fsys.Rename(path, second)
+}
+
+// moveAside gives a damaged store, and what is beside it, names that say so. The database itself keeps its own name too, until the rename.
+func (s *State) moveAside(old *oldStore) (name string, err error) {
+	base := StoreFile + ".damaged-" + time.Now().UTC().Format("20060102T150405Z")
+	for n := 1; ; n++ {
+		name = base
+		if n > 1 {
+			name = fmt.Sprintf("%s-%d", base, n)
+		}
+		if _, err := os.Lstat(filepath.Join(s.dir, name)); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	aside := filepath.Join(s.dir, name)
+	if old.info != nil {
+		if err := s.secondName(old.path, aside); err != nil {
+			return "", err
+		}
+	}
+	for _, end := range sideFiles {
+		if err := s.fsys.Rename(old.path+end, aside+end); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	return name, nil
+}
+
+// oldStore is the store that is to be replaced.
+type oldStore struct {
+	path    string
+	info    fs.FileInfo // nil: there is none
+	db      *DB         // nil: there is none, or it is damaged
+	damaged error       // why it cannot be opened
+	fsys    *FS
+}
+
+func (o *oldStore) close() error {
+	if o.db == nil {
+		return nil
+	}
+	err := o.db.Close()
+	o.db = nil
+	return err
+}
+
+// lockOld finds the old store and locks it.
+func (s *State) lockOld() (*oldStore, error) {
+	o := &oldStore{path: filepath.Join(s.dir, StoreFile), fsys: s.fsys}
+	info, err := os.Lstat(o.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return o, o.strays()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is %s, not a regular file: it is not replaced", o.path, kindOf(info.Mode()))
+	}
+	o.info = info
+	err = o.lock()
+	switch {
+	case err == nil:
+	case Damaged(err):
+		o.damaged = err
+	default:
+		return nil, errors.Join(err, o.close())
+	}
+	return o, nil
+}
+
+// strays takes a log without a database for a damaged store: it must not stay beside the new one.
+func (o *oldStore) strays() error {
+	for _, end := range sideFiles {
+		if info, err := os.Lstat(o.path + end); err == nil {
+			o.damaged = fmt.Errorf("%s without its database", info.Name())
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// lockTimeout is how long to wait for another process to let go of the store, in milliseconds.
+const lockTimeout = 1000
+
+// lock opens the store and locks out everybody else. In WAL mode every other connection, idle or not, holds a lock that this needs; in
+// rollback mode an idle one shows nowhere. A store in WAL mode is neither checkpointed nor robbed of its log when it is closed again.
+func (o *oldStore) lock() error {
+	db, err := OpenDB(o.path, ReadWrite, o.fsys)
+	if err != nil {
+		return err
+	}
+	db.BusyTimeout(lockTimeout)
+	db.keepLog()
+	for _, sql := range []string{"PRAGMA locking_mode = EXCLUSIVE", "BEGIN EXCLUSIVE", "SELECT 1 FROM sqlite_schema", "COMMIT"} {
+		if err = db.Exec(sql); err != nil {
+			break
+		}
+	}
+	if err != nil {
+		if Busy(err) {
+			err = &InUseError{Path: o.path, Err: err}
+		}
+		return errors.Join(err, db.Close())
+	}
+	o.db = db
+	return nil
+}
+
+// keepLog leaves the write-ahead log as it is when the connection is closed.
+func (d *DB) keepLog() {
+	va := libc.NewVaList(int32(1), uintptr(0))
+	defer libc.Xfree(d.tls, va)
+	lib.Xsqlite3_db_config(d.tls, d.db, lib.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, va)
+}
+
+// settle writes what is in the log into the database, ends WAL mode, and leaves a transaction open that keeps others out.
+func (o *oldStore) settle() error {
+	busy := false
+	err := o.db.Query("PRAGMA wal_checkpoint(TRUNCATE)", func(q *Stmt) error { busy = q.Int(0) != 0; return nil })
+	if err == nil && !busy {
+		err = o.journalMode("PRAGMA journal_mode = DELETE", &busy)
+	}
+	// The engine keeps the journal of an exclusive connection; back in normal mode it is gone with the next lock.
+	for _, sql := range []string{"PRAGMA locking_mode = NORMAL", "SELECT 1 FROM sqlite_schema", "BEGIN EXCLUSIVE"} {
+		if err == nil && !busy {
+			err = o.db.Exec(sql)
+		}
+	}
+	if err == nil && !busy {
+		err = o.journalMode("PRAGMA journal_mode", &busy) // between two locks another process may have come
+	}
+	if busy || Busy(err) {
+		return &InUseError{Path: o.path, Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	return o.nothingBeside()
+}
+
+func (o *oldStore) journalMode(sql string, busy *bool) error {
+	return o.db.Query(sql, func(q *Stmt) error {
+		*busy = *busy || q.Text(0) != "delete"
+		return nil
+	})
+}
+
+// nothingBeside removes what stale files may be left; nobody has the store open, and it is not in WAL mode.
+func (o *oldStore) nothingBeside() error {
+	for _, end := range sideFiles {
+		info, err := os.Lstat(o.path + end)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if end != "-shm" && info.Size() > 0 {
+			return fmt.Errorf("%s is still there", o.path+end)
+		}
+		if err := o.fsys.Remove(o.path + end); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// height is the height that the old store has committed, for its name.
+func (o *oldStore) height() string {
+	text := ""
+	o.db.Query("SELECT value FROM kvStore WHERE key = 'host.height'", func(q *Stmt) error { text = q.Text(0); return nil })
+	n := format.ParseNumber(text)
+	if text == "" || n != n {
+		return "unknown"
+	}
+	return string(format.AppendNumber(nil, n))
+}
