@@ -21,8 +21,7 @@ type Plan struct {
 	heaps   []heapPlan
 	bundles []bundlePlan
 
-	spanBytes int64 // an estimate: see ItemsByIndex
-	wantItems int64 // items that the mode needs
+	wantItems int64 // items to read: those of the wanted spans, and those that only count for completeness
 }
 
 // VatPlan is what is known of a vat's transcript.
@@ -201,9 +200,6 @@ func (p *Plan) choose() {
 			s := &v.Spans[i]
 			s.wanted, s.order = p.wants(v, i), order
 			order++
-			if s.wanted {
-				p.wantItems += s.End - s.Start
-			}
 			v.overlap = v.overlap || i > 0 && s.Start < v.Spans[i-1].End
 		}
 		if v.current < 0 {
@@ -219,6 +215,34 @@ func (p *Plan) choose() {
 		}
 		v.need = [3]itemRange{{cur.Start, cur.End, 0}, incarnation, {0, cur.End, 0}}
 	}
+	for _, v := range p.Vats {
+		if from, to := p.extent(v); to > from {
+			p.wantItems += to - from
+		}
+	}
+}
+
+// extent is the range of items to read of a vat: what its wanted spans hold, and what completeness counts besides.
+func (p *Plan) extent(v *VatPlan) (from, to int64) {
+	first := true
+	widen := func(a, b int64) {
+		if a >= b {
+			return
+		}
+		if first {
+			from, to, first = a, b, false
+		}
+		from, to = min(from, a), max(to, b)
+	}
+	for i := range v.Spans {
+		if s := &v.Spans[i]; s.wanted {
+			widen(s.Start, s.End)
+		}
+	}
+	if level := p.needIndex(); level >= 0 {
+		widen(v.need[level].from, v.need[level].to)
+	}
+	return from, to
 }
 
 func (p *Plan) wants(v *VatPlan, i int) bool {
