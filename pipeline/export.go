@@ -37,6 +37,7 @@ func Export(ctx context.Context, o ExportOptions) (sum Summary, err error) {
 	}
 	defer func() { err = errors.Join(err, sink.Abort()) }()
 	x := newExport(o, store, plan, sink)
+	defer x.sorter.Close()
 	o.Log.Info("starting the export", "height", plan.Height, "mode", o.ArtifactMode, "reader", x.reader)
 
 	if err := x.stages(ctx); err != nil {

@@ -2,7 +2,6 @@ package stages
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 
@@ -10,7 +9,7 @@ import (
 )
 
 // errPage is what a page says that cannot be; the caller names the page.
-var errPage = errors.New("the page is damaged")
+var errPage error = &classError{ErrDamaged, "the page is damaged"}
 
 // varint reads SQLite's variable-length integer; n is 0 where b ends too early.
 func varint(b []byte) (v uint64, n int) {
@@ -78,7 +77,10 @@ func serialValue(t uint64, b []byte) format.Value {
 	case t == 0:
 		return format.Value{}
 	case t == 7:
-		return format.Value{Type: format.Real, Real: math.Float64frombits(binary.BigEndian.Uint64(b))}
+		if r := math.Float64frombits(binary.BigEndian.Uint64(b)); r == r {
+			return format.Value{Type: format.Real, Real: r}
+		}
+		return format.Value{} // the engine takes NaN for NULL
 	case t == 8 || t == 9:
 		return format.IntValue(int64(t - 8))
 	case t < 7:

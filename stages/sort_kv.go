@@ -48,7 +48,7 @@ func (k *KVSorter) Work(ctx context.Context, rows *Link[*Rows]) error {
 	r := &kvRun{}
 	err := Each(ctx, rows, func(b *Rows) error {
 		r.arenas = append(r.arenas, b)
-		r.bytes += len(b.Data)
+		r.bytes += cap(b.Data) // not what is in it: the arenas are what there is only a number of
 		r.rows += b.Count
 		if r.bytes < k.run {
 			return nil
@@ -70,7 +70,7 @@ func (k *KVSorter) finish(r *kvRun) error {
 	}
 	k.rows.Add(int64(r.rows))
 	r.sort()
-	if size := int64(len(r.arenas)) * rowArena; k.kept.Add(size) <= k.keep {
+	if size := int64(r.bytes); k.kept.Add(size) <= k.keep {
 		k.spill.keep(r)
 		return nil
 	} else {
@@ -119,7 +119,7 @@ func (k *KVSorter) Merge(ctx context.Context, f func(Row) error) error {
 // kvRun is rows in arenas, and once sorted a source of them.
 type kvRun struct {
 	arenas []*Rows
-	bytes  int
+	bytes  int // that the arenas take
 	rows   int
 	keys   []keyRef
 	at     int

@@ -23,12 +23,18 @@ const (
 var treeNames = [numTrees]string{"transcriptItems", "kvStore", "the index of transcriptItems", "the index of kvStore"}
 
 const (
-	sweepBlock   = 4 << 20   // bytes read at once
-	sweepGap     = 128 << 10 // bytes that are read rather than skipped
-	pendingLimit = 32 << 20  // bytes of long rows that wait for their overflow pages
-	maxPayload   = 1e9       // SQLite's own limit for a row
-	foldLimit    = 8         // keys up to a page's usable bytes / foldLimit are compared with the index; longer ones are only counted
+	maxPayload = 1e9 // SQLite's own limit for a row
+	foldLimit  = 8   // keys up to a page's usable bytes / foldLimit are compared with the index; longer ones are only counted
 )
+
+// sweepLimits are sizes in bytes; the rows do not depend on them, only how they are come by.
+type sweepLimits struct {
+	block   int // read at once
+	gap     int // read rather than skipped
+	pending int // of long rows that wait for their overflow pages
+}
+
+var defaultLimits = sweepLimits{block: 4 << 20, gap: 128 << 10, pending: 32 << 20}
 
 // Sweep reads the tables that are wanted in one pass over the pages of the file, in page order. Interior pages tell which leaf belongs to
 // which tree; then the file is read front to back and rows are taken out of each leaf as it comes by. A row that goes on in overflow pages
@@ -39,13 +45,18 @@ const (
 //
 // defect is asked about a disagreement with the index; the sweep goes on if it returns nil. progress is told how much was read.
 func Sweep(ctx context.Context, s *Store, t *Tables, progress func(bytes int64), defect func(error) error) error {
+	return sweepWith(ctx, s, t, progress, defect, defaultLimits)
+}
+
+func sweepWith(ctx context.Context, s *Store, t *Tables, progress func(int64), defect func(error) error, limits sweepLimits) error {
 	p, err := newPager(s.db)
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	w := &sweep{pager: p, t: t, ctx: ctx, progress: progress, seed: maphash.MakeSeed(), scratch: make([]byte, p.pageSize)}
-	w.waiting, w.waitingAt = map[uint32][]*longRow{}, newBitmap(p.count)
+	w := &sweep{pager: p, sweepLimits: limits, t: t, ctx: ctx, progress: progress, seed: maphash.MakeSeed(), scratch: make([]byte, p.pageSize)}
+	w.used = newBitmap(p.count)
+	w.waiting, w.waitingAt = map[uint32]*longRow{}, newBitmap(p.count)
 	for i := range w.leafOf {
 		w.leafOf[i] = newBitmap(p.count)
 	}
@@ -54,6 +65,9 @@ func Sweep(ctx context.Context, s *Store, t *Tables, progress func(bytes int64),
 	}
 	if err := w.run(); err != nil {
 		return err
+	}
+	if len(w.waiting) > 0 {
+		return fmt.Errorf("%s: rows wait for pages %v", w.db.path, slices.Sorted(maps.Keys(w.waiting)))
 	}
 	if err := w.agree(); err != nil {
 		if err := defect(err); err != nil {
@@ -74,6 +88,7 @@ type longRow struct {
 
 type sweep struct {
 	*pager
+	sweepLimits
 	t        *Tables
 	ctx      context.Context
 	progress func(int64)
@@ -81,9 +96,10 @@ type sweep struct {
 	leafOf [numTrees]bitmap
 	fold   bool // index leaves are passed too
 
-	waiting      map[uint32][]*longRow // by the page that they wait for
+	waiting      map[uint32]*longRow // by the page that they wait for
 	waitingAt    bitmap                // the keys of waiting
 	waitingBytes int
+	used         bitmap // overflow pages that a row took: each belongs to one
 
 	block []byte // pages [first, first+n) of the file, and those of the block before
 	prev  []byte
@@ -118,7 +134,7 @@ func (w *sweep) plan(sc *schema) error {
 
 // run reads, in file order, every stretch of pages that holds a wanted leaf or an overflow page that a row waits for.
 func (w *sweep) run() error {
-	blockPages := uint32(max(1, sweepBlock/w.pageSize))
+	blockPages := uint32(max(1, w.sweepLimits.block/w.pageSize))
 	bufs := [2][]byte{make([]byte, int(blockPages)*w.pageSize), make([]byte, int(blockPages)*w.pageSize)}
 	for at := uint32(1); ; {
 		if err := context.Cause(w.ctx); w.ctx.Err() != nil {
@@ -154,7 +170,7 @@ func (w *sweep) stretch(at, limit uint32) (first uint32, n int) {
 	if first == 0 {
 		return 0, 0
 	}
-	gap := uint32(sweepGap / w.pageSize)
+	gap := uint32(w.gap / w.pageSize)
 	last := min(first+w.chain(first), first+limit-1, w.pager.count)
 	for last < w.pager.count {
 		next := w.needed(last + 1)
@@ -171,13 +187,12 @@ func (w *sweep) needed(at uint32) uint32 {
 	return nextOf(at, w.leafOf[0], w.leafOf[1], w.leafOf[2], w.leafOf[3], w.waitingAt)
 }
 
-// chain is how many pages after pgno the rows that wait for it need if their overflow pages lie in sequence, as they mostly do.
+// chain is how many pages after pgno the row that waits for it needs if its overflow pages lie in sequence, as they mostly do.
 func (w *sweep) chain(pgno uint32) uint32 {
-	var most int
-	for _, r := range w.waiting[pgno] {
-		most = max(most, (r.size-len(r.data)-1)/(w.usable-4))
+	if r := w.waiting[pgno]; r != nil {
+		return uint32((r.size - len(r.data) - 1) / (w.usable - 4))
 	}
-	return uint32(most)
+	return 0
 }
 
 // visit takes out of a page of the block whatever is wanted of it.
@@ -198,10 +213,10 @@ func (w *sweep) visit(pgno uint32) error {
 	case w.leafOf[indexKV].has(pgno):
 		err = w.indexCells(indexKV, pgno, page, pageIndexLeaf)
 	}
-	if err != nil {
+	if err != nil && w.ctx.Err() == nil {
 		return w.fail(pgno, err)
 	}
-	return nil
+	return err
 }
 
 // tableCells takes the rows out of a leaf.
@@ -241,20 +256,29 @@ func (w *sweep) tableCells(tree int, pgno uint32, page []byte) error {
 	return nil
 }
 
-// overflow goes on with the rows that wait for this page.
+// overflow goes on with the row that waits for this page.
 func (w *sweep) overflow(pgno uint32, page []byte) error {
-	rows := w.waiting[pgno]
+	r := w.waiting[pgno]
 	delete(w.waiting, pgno)
 	w.waitingAt.clear(pgno)
-	for _, r := range rows {
-		w.waitingBytes -= len(r.data)
-		if err := w.take(r, page); err != nil {
-			return err
-		}
-		if err := w.follow(r); err != nil {
-			return err
+	w.waitingBytes -= r.size
+	if err := w.take(r, page); err != nil {
+		return err
+	}
+	return w.follow(r)
+}
+
+// claim notes that a row needs an overflow page. No other page may lead to it, which also ends every chain that runs in a circle.
+func (w *sweep) claim(pgno uint32) error {
+	if w.used.has(pgno) {
+		return fmt.Errorf("%w: two overflow pages lead to it, or two rows", errPage)
+	}
+	for i := range w.leafOf {
+		if w.leafOf[i].has(pgno) {
+			return fmt.Errorf("%w: an overflow chain leads to a leaf of %s", errPage, treeNames[i])
 		}
 	}
+	w.used.set(pgno)
 	return nil
 }
 
@@ -276,13 +300,16 @@ func (w *sweep) follow(r *longRow) error {
 		if r.next < 2 || r.next > w.pager.count {
 			return fmt.Errorf("%w: an overflow chain leads to page %d of %d", errPage, r.next, w.pager.count)
 		}
+		if err := w.claim(r.next); err != nil {
+			return w.fail(r.next, err)
+		}
 		page := w.atHand(r.next)
 		if page == nil {
 			ahead := r.next >= w.first+uint32(len(w.block)/w.pageSize)
-			if ahead && w.waitingBytes+len(r.data) <= pendingLimit {
-				w.waiting[r.next] = append(w.waiting[r.next], r)
+			if ahead && w.waitingBytes+r.size <= w.pending {
+				w.waiting[r.next] = r
 				w.waitingAt.set(r.next)
-				w.waitingBytes += len(r.data)
+				w.waitingBytes += r.size
 				return nil
 			}
 			page = w.scratch
@@ -389,9 +416,6 @@ func (w *sweep) add(tree int, rowid int64, key []format.Value) {
 
 // agree compares the tables with their indexes.
 func (w *sweep) agree() error {
-	if len(w.waiting) > 0 {
-		return fmt.Errorf("%s: rows wait for pages %v", w.db.path, slices.Sorted(maps.Keys(w.waiting)))
-	}
 	for table := tableItems; w.fold && table <= tableKV; table++ {
 		index := table + indexItems
 		if w.counts[table] != w.counts[index] {
