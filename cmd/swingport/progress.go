@@ -160,6 +160,8 @@ func (b *bar) render(p pipeline.Progress, width int) string {
 // barTemplate shows as much as fits.
 func barTemplate(p pipeline.Progress, width int, color bool) string {
 	switch {
+	case p.Total <= 0 && p.Done <= 0: // a phase that counts nothing
+		return `{{string . "phase"}}  {{etime .}}`
 	case p.Total <= 0:
 		return `{{string . "phase"}} {{counters .}}{{string . "artifacts"}}{{speed . "  %s/s" " "}}`
 	case width < 57 && width < len(p.Phase)+30:
@@ -205,6 +207,9 @@ func (l *plainLine) render(p pipeline.Progress, now time.Time) string {
 	l.last, l.at = p, now
 	if p.Phase == "" {
 		return ""
+	}
+	if p.Total <= 0 && p.Done <= 0 { // a phase that counts nothing
+		return p.Phase
 	}
 	line := p.Phase + ": " + formatBytes(float64(p.Done))
 	if p.Total > 0 {

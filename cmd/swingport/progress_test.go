@@ -48,7 +48,8 @@ func TestBar(t *testing.T) {
 		want  string
 	}{
 		{pipeline.Progress{}, 80, ""},
-		{progress("reading", 0, 0), 80, "reading 0 B, 12 of 2082 artifacts"},
+		{progress("checking", 0, 0), 80, "checking  0s"},
+		{progress("reading", 1, 0), 80, "reading 1 B, 12 of 2082 artifacts"},
 		{progress("reading", 512e6, 1024e6), 40, "reading 50%"},
 		{progress("reading", 512e6, 1024e6), 80, "reading [====================>                     ]  50%  512.00 MB of 1.02 GB"},
 		{progress("reading", 512e6, 1024e6), 120, "reading [=============================>                              ]  50%  512.00 MB of 1.02 GB, 12 of 2082 artifacts"},
@@ -87,7 +88,8 @@ func TestPlainLine(t *testing.T) {
 		{progress("reading", 1000e6, 2e9), 20, "reading: 1.00 GB of 2.00 GB (50%), 12 of 2082 artifacts, 50.0 MB/s, 20 s left"},
 		{progress("reading", 1000e6, 2e9), 30, "reading: 1.00 GB of 2.00 GB (50%), 12 of 2082 artifacts"},
 		{progress("reading", 3000e6, 2e9), 40, "reading: 3.00 GB of 2.00 GB (100%), 12 of 2082 artifacts, 200 MB/s"},
-		{pipeline.Progress{Phase: "checking", Done: 5}, 50, "checking: 5 B"},
+		{pipeline.Progress{Phase: "checking"}, 45, "checking"},
+		{pipeline.Progress{Phase: "checking", Done: 5}, 50, "checking: 5 B, 1 B/s"},
 		{pipeline.Progress{Phase: "checking", Done: 25, Artifacts: 1}, 60, "checking: 25 B, 1 artifact, 2 B/s"},
 	} {
 		got := l.render(test.p, start.Add(time.Duration(test.at*float64(time.Second))))
