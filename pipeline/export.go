@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"swingport/format"
 	"swingport/stages"
 )
 
@@ -38,7 +39,7 @@ func Export(ctx context.Context, o ExportOptions) (sum Summary, err error) {
 	defer func() { err = errors.Join(err, sink.Abort()) }()
 	x := newExport(o, store, plan, sink)
 	defer x.sorter.Close()
-	o.Log.Info("starting the export", "height", plan.Height, "mode", o.ArtifactMode, "reader", x.reader)
+	o.Log.Info("starting the export", "height", string(format.AppendNumber(nil, plan.Height)), "mode", o.ArtifactMode, "reader", x.reader)
 
 	if err := x.stages(ctx); err != nil {
 		return sum, err
