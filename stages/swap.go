@@ -368,6 +368,10 @@ func (s *State) lockOld() (*oldStore, error) {
 		return nil, fmt.Errorf("%s is %s, not a regular file: it is not replaced", o.path, kindOf(info.Mode()))
 	}
 	o.info = info
+	if size := info.Size(); size > 0 && size < 512 {
+		o.damaged = fmt.Errorf("%s: %d bytes are no database", o.path, size) // the engine would take it for an empty one
+		return o, nil
+	}
 	err = o.lock()
 	switch {
 	case err == nil:
@@ -392,7 +396,7 @@ func (o *oldStore) strays() error {
 }
 
 // lockTimeout is how long to wait for another process to let go of the store, in milliseconds.
-const lockTimeout = 1000
+const lockTimeout = 500
 
 // lock opens the store and locks out everybody else. In WAL mode every other connection, idle or not, holds a lock that this needs; in
 // rollback mode an idle one shows nowhere. A store in WAL mode is neither checkpointed nor robbed of its log when it is closed again.
@@ -457,7 +461,8 @@ func (o *oldStore) journalMode(sql string, busy *bool) error {
 	})
 }
 
-// nothingBeside removes what stale files may be left; nobody has the store open, and it is not in WAL mode.
+// nothingBeside removes what may be left. We have the lock, and the store is not in WAL mode: a journal that had to be rolled back was, with
+// the lock, and an exclusive connection leaves it with a header of zeros.
 func (o *oldStore) nothingBeside() error {
 	for _, end := range sideFiles {
 		info, err := os.Lstat(o.path + end)
@@ -467,7 +472,7 @@ func (o *oldStore) nothingBeside() error {
 		if err != nil {
 			return err
 		}
-		if end != "-shm" && info.Size() > 0 {
+		if end == "-wal" && info.Size() > 0 {
 			return fmt.Errorf("%s is still there", o.path+end)
 		}
 		if err := o.fsys.Remove(o.path + end); err != nil {
