@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"swingport/testdata"
+)
+
+func samplesOf(seconds ...float64) (s []sample) {
+	for _, sec := range seconds {
+		d := time.Duration(sec * float64(time.Second))
+		s = append(s, sample{wall: d, cpu: d / 2, peak: int64(sec*100) << 20, floor: 16 << 20})
+	}
+	return s
+}
+
+func TestSpread(t *testing.T) {
+	for _, c := range []struct {
+		seconds []float64
+		want    spread
+	}{
+		{[]float64{3}, spread{3, 3, 3}},
+		{[]float64{4, 1}, spread{2.5, 1, 4}},
+		{[]float64{9, 1, 2}, spread{2, 1, 9}},
+		{[]float64{8, 1, 4, 2}, spread{3, 1, 8}},
+		{[]float64{5, 4, 3, 2, 1}, spread{3, 1, 5}},
+	} {
+		r := result{samples: samplesOf(c.seconds...)}
+		if got := r.wall(); got != c.want {
+			t.Errorf("%v: got %v, want %v", c.seconds, got, c.want)
+		}
+		if got := r.cpu().median; got != c.want.median/2 {
+			t.Errorf("%v: CPU %v, want half of %v", c.seconds, got, c.want.median)
+		}
+	}
+}
+
+func TestReport(t *testing.T) {
+	var b strings.Builder
+	writeReport(&b, []fact{{"store", "1 byte"}}, []result{
+		{row: row{name: copyAndHash, job: yardstick, command: []string{"sh", "-c", `cp "$DB" x`}}, samples: samplesOf(0.1, 0.12, 0.11)},
+		{row: row{name: "ours", job: export, command: []string{"$SWINGPORT", "export"}}, samples: samplesOf(0.24, 0.2)},
+		{row: row{name: "theirs", job: export, reference: true, command: []string{"theirs"}}, samples: samplesOf(2.2)},
+		{row: row{name: "import", job: imports, command: []string{"import", "a b"}}, samples: samplesOf(1)},
+		{row: row{name: "absent", job: imports, reference: true, command: []string{"absent"}}, missing: "no such program"},
+	})
+	want := "- store: 1 byte\n" + `
+| what | runs | wall s: median (min-max) | CPU s | peak MiB | wall / cp + sha256sum | reference / wall |
+|---|--:|--:|--:|--:|--:|--:|
+| cp + sha256sum | 3 | 0.11 (0.10-0.12) | 0.06 | < 16 | 1.00 | - |
+| ours | 2 | 0.22 (0.20-0.24) | 0.11 | 24 | 2.00 | 10.00 |
+| theirs | 1 | 2.20 (2.20-2.20) | 1.10 | 220 | 20.00 | 1.00 |
+| import | 1 | 1.00 (1.00-1.00) | 0.50 | 100 | 9.09 | - |
+| absent | 0 | not run: no such program | | | | |
+
+The commands; ` + meaning + ":\n\n```sh\n" + `sh -c 'cp "$DB" x'
+$SWINGPORT export
+theirs
+import "a b"
+absent
+` + "```\n"
+	if got := b.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// newTestTrial is a trial without the preparation.
+func newTestTrial(t *testing.T, rounds, referenceRounds int) *trial {
+	o := options{work: t.TempDir(), rounds: rounds, referenceRounds: referenceRounds}
+	tr, err := newTrial(o, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.vars["STORE"] = testdata.Store(t, "tiny")
+	return tr
+}
+
+func TestRowsRunInTurnInNewTargets(t *testing.T) {
+	tr := newTestTrial(t, 3, 1)
+	tr.vars["LOG"] = filepath.Join(tr.work, "log")
+	script := `test -z "$(ls -A "$TARGET")" && touch "$TARGET/file" && printf %s NAME >>"$LOG"`
+	named := func(name string) row {
+		return row{name: name, reads: "$STORE", command: []string{"sh", "-c", strings.Replace(script, "NAME", name, 1)}}
+	}
+	// The row that has no program says so, and the others run.
+	absent := row{name: "x", reads: "$STORE", command: []string{"no-such-program"}, source: "nowhere"}
+	rows := []row{named("a"), named("r"), absent, named("b")}
+	rows[1].reference = true
+	results, err := tr.run(t.Context(), rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if log := readText(tr.vars["LOG"]); log != "arb"+"arb"+"ab"+"ab" {
+		t.Errorf("ran in the order %q", log)
+	}
+	for i, want := range []int{3, 1, 0, 3} {
+		if got := len(results[i].samples); got != want {
+			t.Errorf("row %s has %d samples, want %d", results[i].name, got, want)
+		}
+	}
+	if got, want := results[2].missing, "no-such-program is missing: nowhere"; got != want {
+		t.Errorf("missing: %q, want %q", got, want)
+	}
+	if _, err := os.Stat(tr.vars["TARGET"]); !os.IsNotExist(err) {
+		t.Errorf("the target is left behind: %v", err)
+	}
+}
+
+func TestFailedCommandIsNoFigure(t *testing.T) {
+	tr := newTestTrial(t, 1, 1)
+	_, err := tr.run(t.Context(), []row{{name: "bad", reads: "$STORE", command: []string{"sh", "-c", "echo disk on fire >&2; exit 3"}}})
+	if err == nil || !strings.Contains(err.Error(), "bad: ") || !strings.Contains(err.Error(), "disk on fire") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestMeasureSeesTheChildrenOfAShell(t *testing.T) {
+	s, _, err := measure(t.Context(), []string{"sh", "-c", `head -c 100000000 /dev/zero | tail -c 100000000 | sha256sum; true`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.peak < 90e6 { // tail keeps it all
+		t.Errorf("peak %d", s.peak)
+	}
+	if s.cpu <= 0 || s.wall <= 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestRowsMentionKnownVariables(t *testing.T) {
+	tr := newTestTrial(t, 1, 1)
+	for _, r := range rows {
+		for _, s := range append(r.command, r.reads) {
+			for _, m := range regexp.MustCompile(`\$(\w+)`).FindAllStringSubmatch(s, -1) {
+				if _, ok := tr.vars[m[1]]; !ok || !strings.Contains(meaning, m[0]+" ") {
+					t.Errorf("%s: unknown variable in %q", r.name, s)
+				}
+			}
+		}
+	}
+}
+
+func TestCompareTiny(t *testing.T) {
+	work, report := t.TempDir(), filepath.Join(t.TempDir(), "report.md")
+	// The item and the kv row more of tinywal are in its log only.
+	for store, content := range map[string]string{"tiny": "70 artifacts, 151 items, 244 kv rows", "tinywal": "70 artifacts, 152 items, 245 kv rows"} {
+		var stdout, stderr bytes.Buffer
+		args := []string{"--store", testdata.Store(t, store), "--work", work, "--out", report, "--rounds=1", "--reference-rounds=1", "--only=^cp|port|reference export"}
+		if rc := run(args, &stdout, &stderr); rc != 0 {
+			t.Fatalf("exit code %d\n%s", rc, stderr.String())
+		}
+		text := readText(report)
+		for _, want := range []string{
+			content, "| cp + sha256sum | 1 |", "| swingport export | 1 |", "| swingport import | 1 |", "| swingport import --no-check | 1 |",
+			"| reference export | 0 | not run: ref-swingport is missing: testdata/reference/install.sh and --reference |",
+		} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: no %q in\n%s", store, want, text)
+			}
+		}
+		if strings.Contains(text, work) || stdout.Len() > 0 {
+			t.Errorf("%s: paths in the report, or output: %s\n%s", store, text, stdout.String())
+		}
+	}
+	if left, _ := os.ReadDir(work); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	for _, args := range []string{"", "--store=x --rounds=0", "--store=x --reference-rounds=0", "--store=x y", "--store=x --only=(", "--store=x --reference=/nowhere", "--unknown"} {
+		if rc := run(strings.Fields(args), io.Discard, io.Discard); rc != 2 {
+			t.Errorf("%q: exit code %d", args, rc)
+		}
+	}
+}
+
+func TestNoStore(t *testing.T) {
+	var stderr bytes.Buffer
+	work := t.TempDir()
+	if rc := run([]string{"--store", t.TempDir(), "--work", work}, io.Discard, &stderr); rc != 1 || !strings.Contains(stderr.String(), "swingstore.sqlite") {
+		t.Errorf("exit code %d: %s", rc, stderr.String())
+	}
+	if left, _ := os.ReadDir(work); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+// A fact is a line above the table.
+type fact struct{ what, is string }
+
+// facts are what one needs to know to read the figures. They do not say whose machine it is.
+func (t *trial) facts(ctx context.Context) []fact {
+	return []fact{
+		{"swingport", "commit " + commit(ctx) + ", " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH},
+		{"reference", t.referenceVersion(ctx)},
+		{"store", comma(t.dbBytes) + " bytes"},
+		{"its archival export", fmt.Sprintf("%s bytes, %s artifacts, %s items, %s kv rows",
+			comma(t.summary.Bytes), comma(int64(t.summary.Artifacts)), comma(t.summary.Items), comma(t.summary.KVRows))},
+		{"machine", fmt.Sprintf("%d cores, %s, %s of memory, kernel %s, file system %s", runtime.NumCPU(), processor(),
+			memory(), known(strings.TrimSpace(readText("/proc/sys/kernel/osrelease"))), output(ctx, "stat", "-f", "-c", "%T", t.dir))},
+		{"load before it", known(strings.Join(firstFields("/proc/loadavg", 3), " "))},
+		{"runs", fmt.Sprintf("%d, of the reference %d, after one to warm up; caches %s", t.rounds, t.referenceRounds, t.caches())},
+		{"day", time.Now().UTC().Format(time.DateOnly)},
+	}
+}
+
+func (t *trial) caches() string {
+	if t.cold {
+		return "dropped before each run"
+	}
+	return "warm"
+}
+
+// commit is the tree's, and whether the tree differs from it.
+func commit(ctx context.Context) string {
+	c := output(ctx, "git", "rev-parse", "--short=12", "HEAD")
+	if _, changes, err := measure(ctx, []string{"git", "status", "--porcelain"}); err == nil && len(changes) > 0 {
+		c += " with changes"
+	}
+	return c
+}
+
+func (t *trial) referenceVersion(ctx context.Context) string {
+	const name = "@agoric/cosmic-swingset"
+	if t.reference == "" {
+		return "none"
+	}
+	var about struct{ Version string }
+	file := filepath.Join(t.reference, "node_modules", name, "package.json")
+	if json.Unmarshal([]byte(readText(file)), &about) != nil {
+		about.Version = unknown
+	}
+	return name + " " + about.Version + ", node " + output(ctx, "node", "--version")
+}
+
+func processor() string {
+	for line := range strings.Lines(readText("/proc/cpuinfo")) {
+		if name, ok := strings.CutPrefix(line, "model name"); ok {
+			return strings.Trim(name, " \t\n:")
+		}
+	}
+	return "processor " + unknown
+}
+
+func memory() string {
+	fields := firstFields("/proc/meminfo", 2) // MemTotal: N kB
+	if len(fields) < 2 {
+		return unknown
+	}
+	kib, _ := strconv.ParseUint(fields[1], 10, 64)
+	return humanize.IBytes(kib << 10)
+}
+
+func firstFields(file string, n int) []string {
+	fields := strings.Fields(readText(file))
+	return fields[:min(n, len(fields))]
+}
+
+// output is what a command prints on its first line.
+func output(ctx context.Context, argv ...string) string {
+	_, out, _ := measure(ctx, argv)
+	line, _, _ := strings.Cut(string(out), "\n")
+	return known(line)
+}
+
+const unknown = "unknown"
+
+func known(s string) string {
+	if s == "" {
+		return unknown
+	}
+	return s
+}
+
+func comma(n int64) string { return humanize.Comma(n) }

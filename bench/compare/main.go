@@ -1,0 +1,120 @@
+// Command compare runs whole programs in turn on one swing-store, swingport and others that do the same job, and writes a
+// markdown table: wall-clock time, CPU time and peak memory of each, and how they stand to each other.
+//
+//	go run ./bench/compare --store DIR [--reference DIR] [flags]
+//
+// The programs are the table in rows.go. They run interleaved (A B C A B C), one round to warm up and then --rounds rounds
+// that count, on a copy of the store in a folder that is removed at the end. A command that fails ends the comparison: it
+// gives no figure. bench/README.md says what is measured and how to read it.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is the whole program, and returns its exit code: 1 if something failed, 2 if the command line is wrong.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	o, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "compare: error: %v\n", err)
+		return 2
+	}
+	if err := compare(ctx, o, stdout, stderr); err != nil {
+		fmt.Fprintf(stderr, "compare: error: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// options are the command line.
+type options struct {
+	store           string // the state directory to copy
+	work            string // where the work folder is made
+	reference       string // folder of ref-swingport; "" if there is none
+	out             string // file for the report; "" is stdout
+	rounds          int
+	referenceRounds int
+	only            *regexp.Regexp
+	cold            bool
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	o := options{only: regexp.MustCompile("")}
+	f := flag.NewFlagSet("compare", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&o.store, "store", "", "state `DIR` of a stopped node, which is copied; required")
+	f.StringVar(&o.work, "work", os.TempDir(), "`DIR` to work in: about four times the store, on the disk that is to be measured")
+	f.StringVar(&o.reference, "reference", "", "`DIR` printed by testdata/reference/install.sh")
+	f.StringVar(&o.out, "out", "", "write the report to `FILE` instead of stdout")
+	f.IntVar(&o.rounds, "rounds", 5, "`N` rounds that count")
+	f.IntVar(&o.referenceRounds, "reference-rounds", 2, "the reference, which is slow, runs in the first `N` of them only")
+	f.BoolVar(&o.cold, "cold", false, "drop the system's caches before each run (needs root)")
+	f.Func("only", "run only what `REGEXP` matches the name of", func(s string) (err error) {
+		o.only, err = regexp.Compile(s)
+		return err
+	})
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if f.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	}
+	return o, o.check()
+}
+
+func (o *options) check() (err error) {
+	switch {
+	case o.store == "":
+		return errors.New("--store is missing")
+	case o.rounds < 1 || o.referenceRounds < 1:
+		return errors.New("rounds are at least 1")
+	case o.reference == "":
+		return nil
+	}
+	if o.reference, err = filepath.Abs(o.reference); err != nil {
+		return err
+	}
+	_, err = os.Stat(filepath.Join(o.reference, "ref-swingport"))
+	return err
+}
+
+// compare does what the options say. The report is written whole, at the end, or not at all.
+func compare(ctx context.Context, o options, stdout, progress io.Writer) (err error) {
+	t, err := newTrial(o, progress)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	if err := t.prepare(ctx); err != nil {
+		return err
+	}
+	facts := t.facts(ctx)
+	results, err := t.run(ctx, chosen(rows, o.only))
+	if err != nil {
+		return err
+	}
+	var report bytes.Buffer
+	writeReport(&report, facts, results)
+	if o.out != "" {
+		return os.WriteFile(o.out, report.Bytes(), 0o644)
+	}
+	_, err = stdout.Write(report.Bytes())
+	return err
+}

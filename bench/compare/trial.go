@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"swingport/pipeline"
+	"swingport/stages"
+)
+
+// A trial is one comparison: its work folder and what is in it.
+type trial struct {
+	options
+	progress io.Writer
+	dir      string // the work folder
+	vars     variables
+	dbBytes  int64
+	summary  pipeline.Summary // of $EXPORT
+}
+
+// A result is a row and its samples; missing says why there are none.
+type result struct {
+	row
+	samples []sample
+	missing string
+}
+
+func newTrial(o options, progress io.Writer) (*trial, error) {
+	dir, err := os.MkdirTemp(o.work, "swingport-compare.")
+	if err != nil {
+		return nil, err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, err
+	}
+	in := func(name string) string { return filepath.Join(dir, name) }
+	return &trial{options: o, progress: progress, dir: dir, vars: variables{
+		"STORE": in("store"), "DB": in("store/" + stages.StoreFile), "EXPORT": in("export"), "TARGET": in("target"),
+		"SWINGPORT": in("swingport"), "REFERENCE": o.reference,
+	}}, nil
+}
+
+func (t *trial) close() error { return os.RemoveAll(t.dir) }
+
+// prepare fills the work folder: the store's copy, the program, and the export that imports read.
+func (t *trial) prepare(ctx context.Context) error {
+	if t.cold {
+		if err := dropCaches(); err != nil { // fail now rather than after the copying
+			return err
+		}
+	}
+	fmt.Fprintln(t.progress, "copying the store, building swingport, exporting")
+	if err := t.copyStore(); err != nil {
+		return err
+	}
+	if _, _, err := measure(ctx, []string{"go", "build", "-o", t.vars["SWINGPORT"], "swingport/cmd/swingport"}); err != nil {
+		return err
+	}
+	argv := []string{"$SWINGPORT", "export", "--json", "--state-dir=$STORE", "--export-dir=$EXPORT", "--artifact-mode=archival", "--export-data-mode=all"}
+	_, summary, err := measure(ctx, t.vars.argv(row{command: argv}))
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(summary, &t.summary)
+}
+
+// copyStore copies the database and its log, and moves the log's content into the database, so that every row reads the
+// same bytes: cp knows of no log, and the reference would move it in its first run.
+func (t *trial) copyStore() error {
+	if err := os.Mkdir(t.vars["STORE"], 0o755); err != nil {
+		return err
+	}
+	if err := copyFile(t.vars["DB"], filepath.Join(t.store, stages.StoreFile)); err != nil {
+		return err
+	}
+	err := copyFile(t.vars["DB"]+"-wal", filepath.Join(t.store, stages.StoreFile+"-wal"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	db, err := stages.OpenDB(t.vars["DB"], stages.ReadWrite, nil)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(db.Exec("PRAGMA wal_checkpoint(TRUNCATE)"), db.Close()); err != nil {
+		return err
+	}
+	info, err := os.Stat(t.vars["DB"])
+	if err == nil {
+		t.dbBytes = info.Size()
+	}
+	return err
+}
+
+func copyFile(dst, src string) error {
+	in, err := os.Open(src)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(dst)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// run runs the rows in turn, round after round. Round 0 warms up and does not count.
+func (t *trial) run(ctx context.Context, rows []row) ([]result, error) {
+	results := make([]result, len(rows))
+	for i, r := range rows {
+		results[i] = result{row: r, missing: t.vars.missing(r)}
+	}
+	for round := range 1 + max(t.rounds, t.referenceRounds) {
+		for i := range results {
+			r := &results[i]
+			if r.missing != "" || round > t.roundsOf(r.row) {
+				continue
+			}
+			s, err := t.once(ctx, r.row)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", r.name, err)
+			}
+			if round > 0 {
+				r.samples = append(r.samples, s)
+			}
+			fmt.Fprintf(t.progress, "%s: %.2f s (%d of %d)\n", r.name, s.wall.Seconds(), len(r.samples), t.roundsOf(r.row))
+		}
+	}
+	return results, nil
+}
+
+func (t *trial) roundsOf(r row) int {
+	if r.reference {
+		return t.referenceRounds
+	}
+	return t.rounds
+}
+
+// once runs one row in a new target directory.
+func (t *trial) once(ctx context.Context, r row) (s sample, err error) {
+	if err := os.Mkdir(t.vars["TARGET"], 0o755); err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(t.vars["TARGET"])) }()
+	syscall.Sync() // nobody pays for what the run before it left to be written
+	if err := t.setCaches(r); err != nil {
+		return s, err
+	}
+	s, _, err = measure(ctx, t.vars.argv(r))
+	return s, err
+}
+
+func (t *trial) setCaches(r row) error {
+	if t.cold {
+		return dropCaches()
+	}
+	return filepath.WalkDir(t.vars.expand(r.reads), func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		return readThrough(name)
+	})
+}
+
+func readThrough(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(io.Discard, f)
+	return err
+}
+
+// dropCaches empties the page cache, and the caches of names and inodes.
+func dropCaches() error {
+	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3\n"), 0); err != nil {
+		return fmt.Errorf("drop caches: %w", err)
+	}
+	return nil
+}
