@@ -97,7 +97,7 @@ type sweep struct {
 	fold   bool // index leaves are passed too
 
 	waiting      map[uint32]*longRow // by the page that they wait for
-	waitingAt    bitmap                // the keys of waiting
+	waitingAt    bitmap              // the keys of waiting
 	waitingBytes int
 	used         bitmap // overflow pages that a row took: each belongs to one
 
