@@ -3,6 +3,7 @@ package stages
 import (
 	"context"
 	"fmt"
+	"time"
 
 	lib "modernc.org/sqlite/lib"
 )
@@ -14,8 +15,7 @@ func QuickCheck(ctx context.Context, path string, fsys *FS) error {
 		return err
 	}
 	defer db.Close()
-	stop := context.AfterFunc(ctx, db.Interrupt)
-	defer stop()
+	defer db.interruptOn(ctx)()
 	var found []string
 	err = db.Query("PRAGMA quick_check", func(q *Stmt) error {
 		found = append(found, q.Text(0))
@@ -33,6 +33,24 @@ func QuickCheck(ctx context.Context, path string, fsys *FS) error {
 	return nil
 }
 
-// Interrupt makes the statement that runs on the connection, and those that begin before it has ended, fail. Any goroutine may call it
-// while the connection is open.
-func (d *DB) Interrupt() { lib.Xsqlite3_interrupt(d.tls, d.db) }
+// interruptOn makes statements of the connection fail once ctx has ended. The caller calls stop before it closes the connection.
+func (d *DB) interruptOn(ctx context.Context) (stop func()) {
+	done, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		select {
+		case <-done:
+			return
+		case <-ctx.Done():
+		}
+		for { // again and again: an interrupt between two statements is forgotten
+			lib.Xsqlite3_interrupt(d.tls, d.db)
+			select {
+			case <-done:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	return func() { close(done); <-stopped }
+}

@@ -104,8 +104,8 @@ func (fs *FS) register(tls *libc.TLS) error {
 		if err := f.before(OpRemove, libc.GoString(name)); err != nil {
 			return ioError(lib.SQLITE_IOERR_DELETE, err)
 		}
-		old := vfsOld(vfs)
-		return call[func(*libc.TLS, uintptr, uintptr, int32) int32](old.FxDelete)(tls, v.FpAppData, name, sync)
+		old, oldID := vfsOld(vfs), (*lib.Tsqlite3_vfs)(ptr(vfs)).FpAppData
+		return call[func(*libc.TLS, uintptr, uintptr, int32) int32](old.FxDelete)(tls, oldID, name, sync)
 	})
 	fs.id = p
 	vfsByID.Store(p, fs)
@@ -202,7 +202,8 @@ func ioError(code int32, err error) int32 {
 	return code
 }
 
-// fn is the address of a Go function for a C function pointer, as the transpiled engine keeps them.
+// fn is the address of a Go function for a C function pointer, as the transpiled engine keeps them. f must capture nothing: the garbage
+// collector does not see a closure that only the engine points to.
 func fn[F any](f F) uintptr { return *(*uintptr)(unsafe.Pointer(&struct{ f F }{f})) }
 
 // call is the Go function behind a C function pointer.
