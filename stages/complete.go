@@ -75,15 +75,17 @@ func (m *Metadata) vatsByName() []int {
 
 func (m *Metadata) vatLacks(v *vatRow, mode format.ArtifactMode) error {
 	from, to, known := m.needs(v, mode)
-	n := m.storedItems(v, from, to)
-	if known && n == to-from {
-		return nil
+	n := int64(0) // what comparing with NULL counts
+	if known {
+		if n = m.storedItems(v, from, to); n == to-from {
+			return nil
+		}
 	}
 	switch mode {
 	case format.Replay:
 		return errorf(format.ErrIncomplete, "incomplete current incarnation transcript: %d items", n)
 	case format.Archival:
-		return errorf(format.ErrIncomplete, "incomplete archival transcript: %d vs %d", n, to)
+		return errorf(format.ErrIncomplete, "incomplete archival transcript: %d vs %s", n, nullText(m.Span(v.current).End))
 	}
 	return errorf(format.ErrIncomplete, "incomplete current transcript span: %d items, %s", n, spanText(m.Span(v.current)))
 }
