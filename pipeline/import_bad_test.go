@@ -184,6 +184,7 @@ func dropSum(t *testing.T, dir, name string) {
 }
 
 func TestImportBadInput(t *testing.T) {
+	t.Parallel()
 	for _, c := range badImports {
 		t.Run(c.defect, func(t *testing.T) {
 			x := handMade()

@@ -64,6 +64,7 @@ func checkOldOrNew(t *testing.T, stateDir, oldText, newText string) (isNew bool)
 // Whatever operation on a file fails: either the import worked, or there is an error and the old store is there. Nothing else is left over,
 // unless it was the cleaning up that failed, and then the next import does it.
 func TestImportFaults(t *testing.T) {
+	t.Parallel()
 	o, fresh := template(t)
 	oldText := strings.Replace(dump(t, o.StateDir), "pragma journal_mode wal", "pragma journal_mode delete", 1)
 	newText := newDump(t)
@@ -129,6 +130,7 @@ func leftovers(t *testing.T, dir string) string {
 
 // Cancelled at any operation, an import is never a success with half a store, and says why it ended.
 func TestImportCancelled(t *testing.T) {
+	t.Parallel()
 	o, fresh := template(t)
 	oldText := strings.Replace(dump(t, o.StateDir), "pragma journal_mode wal", "pragma journal_mode delete", 1)
 	newText := newDump(t)
@@ -182,6 +184,7 @@ func TestKilledImport(t *testing.T) {
 
 // Killed at any operation, an import leaves the old or the new store, and the next import cleans up.
 func TestImportKilled(t *testing.T) {
+	t.Parallel()
 	o, fresh := template(t)
 	oldText := strings.Replace(dump(t, o.StateDir), "pragma journal_mode wal", "pragma journal_mode delete", 1)
 	newText := newDump(t)
@@ -244,6 +247,7 @@ func TestImportDiskFull(t *testing.T) {
 
 // A heap that is packed beyond what is kept in memory goes through a temporary file, whose disk may be full too.
 func TestImportSpillFails(t *testing.T) {
+	t.Parallel()
 	x := handMade()
 	fsys := &stages.FS{Before: func(op stages.Op) error {
 		if op.Kind == stages.OpOpen && strings.Contains(op.Path, "nowhere") {

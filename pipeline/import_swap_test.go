@@ -77,6 +77,7 @@ func hold(t *testing.T, stateDir string, statements ...string) (kill func()) {
 }
 
 func TestImportIntoStoreInUse(t *testing.T) {
+	t.Parallel()
 	for name, statements := range map[string][]string{
 		"WAL mode, idle":        {"PRAGMA journal_mode=WAL", "SELECT 1 FROM kvStore"},
 		"WAL mode, reading":     {"PRAGMA journal_mode=WAL", "BEGIN", "SELECT 1 FROM kvStore"},
@@ -105,6 +106,7 @@ func TestImportIntoStoreInUse(t *testing.T) {
 
 // A store that comes into use while the import runs is refused too, at the swap.
 func TestImportStoreComesIntoUse(t *testing.T) {
+	t.Parallel()
 	o := ImportOptions{StateDir: oldStore(t), ExportDir: handMade().write(t)}
 	began := false
 	fsys := &stages.FS{Before: func(op stages.Op) error {

@@ -45,6 +45,7 @@ func height(n float64) *float64 { return &n }
 
 // Every import that the reference was seen to do or to refuse: ours gives the same rows, or an error that says the same.
 func TestImportLikeReference(t *testing.T) {
+	t.Parallel()
 	n := 0
 	for _, store := range testdata.Stores {
 		for _, mode := range testdata.Modes[1:] {
@@ -112,6 +113,7 @@ func compareImport(t *testing.T, stateDir string, err error, store, mode, import
 }
 
 func TestImportGoStyle(t *testing.T) {
+	t.Parallel()
 	for _, store := range []string{"tiny", "tiny1a", "tinywal", "tinyraw"} {
 		stateDir := t.TempDir()
 		sum, err := Import(context.Background(), ImportOptions{StateDir: stateDir, ExportDir: testdata.GoStyleExport(t, store)})

@@ -45,6 +45,7 @@ func repairOptions(stateDir, exportDir string, at float64) ImportOptions {
 }
 
 func TestRepairLikeReference(t *testing.T) {
+	t.Parallel()
 	for _, store := range []string{"tiny", "tiny1a", "tinywal", "tinyraw"} {
 		t.Run(store, func(t *testing.T) {
 			stateDir, want := testdata.Repair(t, store)
@@ -70,6 +71,7 @@ func TestRepairLikeReference(t *testing.T) {
 }
 
 func TestRepair(t *testing.T) {
+	t.Parallel()
 	const loseSpan = "DELETE FROM transcriptSpans WHERE startPos = 0"
 	for _, c := range []struct {
 		name    string
@@ -147,6 +149,7 @@ func TestRepair(t *testing.T) {
 
 // Another process that writes keeps repair out; whatever operation fails, the store is as before or repaired.
 func TestRepairFaults(t *testing.T) {
+	t.Parallel()
 	exported := handMade().write(t)
 	stateDir := lost(t, "DELETE FROM transcriptSpans WHERE startPos = 0")
 	kill := hold(t, stateDir, "BEGIN IMMEDIATE")
