@@ -78,7 +78,9 @@ export const oddStores = {
   'no transcript tables': 'DROP TABLE transcriptItems; DROP TABLE transcriptSpans',
   'nothing but a height': `DELETE FROM kvStore WHERE key <> 'host.height'; DELETE FROM transcriptItems; DELETE FROM transcriptSpans;
     DELETE FROM snapshots; DELETE FROM bundles`,
-  'no incarnation column': rebuild('transcriptItems', ['vatID TEXT', 'position INTEGER', 'item TEXT'], ', PRIMARY KEY (vatID, position)'),
+  'items without incarnation column': rebuild('transcriptItems', ['vatID TEXT', 'position INTEGER', 'item TEXT'], ', PRIMARY KEY (vatID, position)'),
+  'spans without incarnation column': rebuild('transcriptSpans', ['vatID TEXT', 'startPos INTEGER', 'endPos INTEGER', 'hash TEXT', 'isCurrent INTEGER'],
+    ', PRIMARY KEY (vatID, startPos), UNIQUE (vatID, isCurrent)'),
   'page size 1024': 'PRAGMA page_size = 1024; VACUUM',
   'page size 65536': 'PRAGMA page_size = 65536; VACUUM',
   'free pages': `DELETE FROM kvStore WHERE key LIKE 'v%'; CREATE TABLE other (x); INSERT INTO other SELECT item FROM transcriptItems; DROP TABLE other`,
@@ -94,6 +96,10 @@ const manifest = fn => dir => {
   const m = JSON.parse(fs.readFileSync(file, 'utf8'));
   fs.writeFileSync(file, JSON.stringify(fn(m, dir) ?? m, null, 2));
 };
+const moreArtifact = name => manifest((m, dir) => {
+  fs.writeFileSync(path.join(dir, 'more'), 'x\n');
+  m.artifacts.push([name, 'more']);
+});
 const data = fn => edit('export-data.jsonl', fn);
 const append = line => data(s => `${s}${line}\n`);
 const artifact = (prefix, fn) => dir => {
@@ -135,10 +141,10 @@ export const oddExports = {
     m.artifacts = m.artifacts.map(([name, file], i) => { fs.renameSync(path.join(dir, file), path.join(dir, `f${i}`)); return [name, `f${i}`]; });
   }),
   'artifacts in reverse order': manifest(m => { m.artifacts.reverse(); }),
-  'artifact of an unknown type': manifest(m => { m.artifacts.push(['other.v1.0', m.artifacts[0][1]]); }),
-  'artifact without metadata': manifest(m => { m.artifacts.push(['transcript.v1.900.910', m.artifacts[0][1]]); }),
+  'artifact of an unknown type': moreArtifact('other.v1.0'),
+  'artifact without metadata': moreArtifact('transcript.v1.900.910'),
   'artifact with another end': manifest(m => { const a = m.artifacts.find(([n]) => n.startsWith('transcript.v1.')); a[0] = a[0].replace(/\d+$/, '999'); }),
-  'artifact name that is none': manifest(m => { m.artifacts.push(['transcript.v1', m.artifacts[0][1]]); }),
+  'artifact name that is none': moreArtifact('transcript.v1'),
   'heap not in the manifest': without('snapshot.v1.'),
   'historical span not in the manifest': without('transcript.v1.0.'),
   'current span not in the manifest': without('transcript.v1.35.'),
