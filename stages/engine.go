@@ -26,6 +26,8 @@ type DB struct {
 	tls  *libc.TLS
 	db   uintptr
 	path string
+
+	utf16 bool // texts in the file are; where it matters is Stmt.Bytes
 }
 
 // OpenMode says what a connection may do to the database file.
@@ -336,7 +338,12 @@ func (s *Stmt) Null(i int) bool { return s.Type(i) == lib.SQLITE_NULL }
 
 // Bytes is the TEXT or BLOB of column i, borrowed until the next Step or Reset.
 func (s *Stmt) Bytes(i int) []byte {
-	p := lib.Xsqlite3_column_blob(s.d.tls, s.st, int32(i))
+	var p uintptr
+	if s.d.utf16 && s.Type(i) == lib.SQLITE_TEXT {
+		p = lib.Xsqlite3_column_text(s.d.tls, s.st, int32(i))
+	} else {
+		p = lib.Xsqlite3_column_blob(s.d.tls, s.st, int32(i)) // as it is, without the copy that a zero byte at the end may need
+	}
 	n := lib.Xsqlite3_column_bytes(s.d.tls, s.st, int32(i))
 	if p == 0 || n == 0 {
 		return nil

@@ -38,6 +38,11 @@ func ReadBundles(ctx context.Context, s *Store, p *Plan, out *Link[*Artifact]) e
 
 // bundle reads one bundle as a single piece: all of it is needed to check its id, and bundles have some megabytes at most.
 func (s *Store) bundle(b *bundlePlan, f func(Piece) error) error {
+	if s.db.utf16 && b.kind == lib.SQLITE_TEXT {
+		return s.db.Stream("SELECT bundle FROM bundles WHERE rowid=?1", 1, func(c []format.Value) error {
+			return f(Piece{Chunk: &Chunk{Data: append([]byte(nil), c[0].Bytes...), pool: unpooled{}}})
+		}, b.rowid)
+	}
 	blob, err := s.db.OpenBlob("bundles", "bundle", b.rowid, false)
 	if err != nil {
 		return err

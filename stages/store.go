@@ -190,6 +190,9 @@ func (s *Store) begin() error {
 }
 
 func readSchema(db *DB) (*schema, error) {
+	if err := db.readEncoding(); err != nil {
+		return nil, err
+	}
 	sc := &schema{tables: map[string]bool{}}
 	trees := map[string]int{"transcriptItems": tableItems, "kvStore": tableKV}
 	err := db.Query("SELECT type, name, tbl_name, rootpage FROM sqlite_schema", func(q *Stmt) error {
@@ -211,6 +214,14 @@ func readSchema(db *DB) (*schema, error) {
 	}
 	sc.odd, err = sweepable(db)
 	return sc, err
+}
+
+// readEncoding notes whether texts have to be converted when they are read.
+func (d *DB) readEncoding() error {
+	return d.Query("PRAGMA encoding", func(q *Stmt) error {
+		d.utf16 = string(q.Bytes(0)) != "UTF-8" // the answer itself comes in the encoding
+		return nil
+	})
 }
 
 // sweepable says why the pages of the large tables cannot be read as the reference writes them: "" where they can.

@@ -19,7 +19,7 @@ type rowSet struct{ items, kv []string }
 
 func rowText(r Row) string {
 	if len(r.B.Bytes) > 1000 {
-		return fmt.Sprintf("%q %d %v of %d bytes: %x", r.A, r.Pos, r.B.Type, len(r.B.Bytes), sha256.Sum256(r.B.Bytes))
+		return fmt.Sprintf("%q %d %v %q... of %d bytes: %x", r.A, r.Pos, r.B.Type, r.B.Bytes[:20], len(r.B.Bytes), sha256.Sum256(r.B.Bytes))
 	}
 	return fmt.Sprintf("%q %d %v %d %v %q", r.A, r.Pos, r.B.Type, r.B.Int, r.B.Real, r.B.Bytes)
 }

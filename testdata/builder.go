@@ -85,7 +85,20 @@ func (b *Builder) Exec(statement string, args ...any) {
 // Int is the first column of the first row.
 func (b *Builder) Int(query string, args ...any) (n int64) {
 	b.tb.Helper()
-	if err := b.DB.QueryRow(query, args...).Scan(&n); err != nil {
+	rows, err := b.DB.Query(query, args...)
+	if err != nil {
+		b.tb.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil || !rows.Next() {
+		b.tb.Fatalf("%s: %v, %v", query, err, rows.Err())
+	}
+	to := []any{&n}
+	for range columns[1:] {
+		to = append(to, new(any))
+	}
+	if err := rows.Scan(to...); err != nil {
 		b.tb.Fatalf("%s: %v", query, err)
 	}
 	return n
