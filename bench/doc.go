@@ -1,0 +1,8 @@
+// Package bench measures swingport; it has no code of its own to import.
+//
+//   - go test ./bench -bench . runs the two pipelines inside one process, on a small store, with yardsticks: to see what a
+//     change does, with benchstat and profiles.
+//   - bench/compare runs whole programs in turn, swingport, the reference and the system's own: to know how fast it is.
+//
+// README.md says how to run both, and has the figures.
+package bench
