@@ -44,10 +44,11 @@ func measure(ctx context.Context, argv []string) (s sample, stdout []byte, err e
 
 // maxRSS in bytes: the system's unit is the KiB, except Darwin's.
 func maxRSS(u *syscall.Rusage) int64 {
+	rss := int64(u.Maxrss) //nolint:unconvert // an int32 where int is
 	if runtime.GOOS == "darwin" {
-		return int64(u.Maxrss)
+		return rss
 	}
-	return int64(u.Maxrss) << 10
+	return rss << 10
 }
 
 // ownPeak is this process's VmHWM in bytes; 0 where there is no /proc.
