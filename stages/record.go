@@ -48,14 +48,15 @@ func serialSize(t uint64) (n uint64, ok bool) {
 	return 0, false // 10 and 11 are reserved
 }
 
-// parseRecord fills cols with the first values of a record; what is missing at its end is NULL. Values borrow from p.
+// parseRecord fills cols with the first values of a record; what is missing at its end is NULL. Values borrow from p. The lengths of all
+// values must add up to the record's.
 func parseRecord(p []byte, cols []format.Value) error {
 	header, k := varint(p)
 	if k == 0 || header < uint64(k) || header > uint64(len(p)) {
 		return fmt.Errorf("%w: a record header of %d bytes in a record of %d", errPage, header, len(p))
 	}
 	body, at := p[header:], k
-	for i := range cols {
+	for i := 0; i < len(cols) || at < int(header); i++ {
 		if at >= int(header) {
 			cols[i] = format.Value{}
 			continue
@@ -66,8 +67,13 @@ func parseRecord(p []byte, cols []format.Value) error {
 			return fmt.Errorf("%w: column %d has serial type %d with %d bytes left", errPage, i, t, len(body))
 		}
 		at += n
-		cols[i] = serialValue(t, body[:size])
+		if i < len(cols) {
+			cols[i] = serialValue(t, body[:size])
+		}
 		body = body[size:]
+	}
+	if len(body) > 0 {
+		return fmt.Errorf("%w: the columns of a record leave %d of its bytes", errPage, len(body))
 	}
 	return nil
 }

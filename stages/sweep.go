@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
+	"math/bits"
 	"slices"
 
 	"swingport/format"
@@ -127,6 +128,21 @@ func (w *sweep) plan(sc *schema) error {
 		inner := func(pgno uint32, page []byte) error { return w.indexCells(i, pgno, page, pageIndexInterior) }
 		if _, err := w.leaves(sc.root[i], false, w.leafOf[i], inner); err != nil {
 			return fmt.Errorf("%s: %w", treeNames[i], err)
+		}
+	}
+	return w.disjoint()
+}
+
+// disjoint refuses pages that two trees lead to.
+func (w *sweep) disjoint() error {
+	for i := range w.leafOf {
+		for j := range i {
+			for n, both := range w.leafOf[i] {
+				if both &= w.leafOf[j][n]; both != 0 {
+					pgno := uint32(n*64 + bits.TrailingZeros64(both))
+					return w.fail(pgno, fmt.Errorf("%w: it is a leaf of %s and of %s", errPage, treeNames[j], treeNames[i]))
+				}
+			}
 		}
 	}
 	return nil
