@@ -62,7 +62,7 @@ func (x *export) stages(ctx context.Context) error {
 
 	r.stage("read rows", x.readRows, x.tables)
 	if x.withData() {
-		r.workers("sort kv", o.Workers, func(ctx context.Context) error { return x.sorter.Work(ctx, x.tables.KV) }, x.sorted)
+		r.workers("sort kv", stages.SortWorkers(o.Workers), func(ctx context.Context) error { return x.sorter.Work(ctx, x.tables.KV) }, x.sorted)
 		r.stage("export data", x.exportData, x.lines)
 		r.stage("write export data", func(ctx context.Context) error { return x.sink.Data(ctx, x.lines) })
 	}

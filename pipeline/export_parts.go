@@ -34,8 +34,8 @@ type export struct {
 	items atomic.Int64
 }
 
-// openSpansBytes is what spans being put together may take before some are spilled, and those on their way to the sink again.
-const openSpansBytes = 32 << 20
+// openSpansBytes is what spans being put together may take before some are spilled: several hundred vats that are all at work.
+const openSpansBytes = 80 << 20
 
 func newExport(o ExportOptions, store *stages.Store, plan *stages.Plan, sink *stages.DirSink) *export {
 	x := &export{o: o, store: store, plan: plan, sink: sink, sorted: make(gate)}
@@ -44,7 +44,7 @@ func newExport(o ExportOptions, store *stages.Store, plan *stages.Plan, sink *st
 	if temp == "" {
 		temp = sink.TempDir()
 	}
-	x.tables = stages.NewTables(plan.NeedsItems(), x.withData(), o.Workers)
+	x.tables = stages.NewTables(plan.NeedsItems(), x.withData(), stages.SortWorkers(o.Workers))
 	x.sorter = stages.NewKVSorter(temp, o.fs)
 	x.lines = stages.NewLink("export data", 4, (*stages.Chunk).Release)
 	x.artifacts = stages.NewLink[*stages.Artifact]("spans", 8, nil)

@@ -39,18 +39,17 @@ type Item struct {
 // memory bounds the bytes that the spans being put together and those on their way may take. Chunks come in sizes that double, so that
 // thousands of small spans stay small.
 type memory struct {
-	sem   *semaphore.Weighted
-	limit int64
-	free  [numClasses]sync.Pool
+	sem  *semaphore.Weighted
+	free [numClasses]sync.Pool
 }
 
 const (
 	smallestChunk = 4 << 10
-	numClasses    = 5 // 4 KiB to 64 KiB
+	numClasses    = 4 // 4 KiB to 32 KiB
 	largestChunk  = smallestChunk << (numClasses - 1)
 )
 
-func newMemory(limit int64) *memory { return &memory{sem: semaphore.NewWeighted(limit), limit: limit} }
+func newMemory(limit int64) *memory { return &memory{sem: semaphore.NewWeighted(limit)} }
 
 // get waits for room for a chunk with at least n bytes, of class class or larger.
 func (m *memory) get(ctx context.Context, class, n int) (*Chunk, error) {
@@ -58,7 +57,7 @@ func (m *memory) get(ctx context.Context, class, n int) (*Chunk, error) {
 		class++
 	}
 	size := max(n, smallestChunk<<class)
-	weight := min(int64(size), m.limit/4) // a single item may be larger than all the room
+	weight := min(int64(size), onTheWay/2) // a single item may be larger than all the room
 	if err := m.sem.Acquire(ctx, weight); err != nil {
 		return nil, context.Cause(ctx)
 	}

@@ -37,10 +37,13 @@ type openSpan struct {
 	spilled bool
 }
 
-// NewAssembler makes an assembler that holds at most maxOpen bytes of unfinished spans, and again as much on the way.
+// onTheWay is what complete spans may take beyond the room for unfinished ones, until they are written.
+const onTheWay = 16 << 20
+
+// NewAssembler makes an assembler that holds at most maxOpen bytes of unfinished spans, and onTheWay more of complete ones.
 func NewAssembler(p *Plan, maxOpen int64, tempDir string, fsys *FS, out *Link[*Artifact]) *Assembler {
 	return &Assembler{
-		plan: p, mem: newMemory(2 * maxOpen), spill: newSpill(tempDir, fsys), maxOpen: maxOpen,
+		plan: p, mem: newMemory(maxOpen + onTheWay), spill: newSpill(tempDir, fsys), maxOpen: maxOpen,
 		open: map[*SpanPlan]*openSpan{}, out: out,
 	}
 }

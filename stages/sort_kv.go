@@ -25,12 +25,15 @@ type KVSorter struct {
 // The sizes of a sort: rows come in arenas; a worker sorts a run when it has sortRun bytes of them. Budget: each worker's run, and what is kept.
 const (
 	rowArena = 1 << 20
-	sortRun  = 16 << 20
-	sortKeep = 32 << 20
+	sortRun  = 8 << 20
+	sortKeep = 16 << 20
 )
 
 // kvArenas is how many arenas a sort by n workers may use at once.
 func kvArenas(n int) int { return (n*sortRun+sortKeep)/rowArena + 8 }
+
+// SortWorkers is how many workers sort, where the rest of an export has n: more would only take memory.
+func SortWorkers(n int) int { return min(n, 4) }
 
 // NewKVSorter makes a sorter that spills to a file in tempDir.
 func NewKVSorter(tempDir string, fsys *FS) *KVSorter {
