@@ -273,7 +273,7 @@ func (a *Assembler) spillLargest() error {
 	}
 	for _, o := range list {
 		for _, r := range sortedItems(o.pieces) {
-			if err := w.add(spanKey(o.span.order, r.Pos), format.Value{Type: r.Type, Bytes: r.bytes()}); err != nil {
+			if err := w.add(spanKey(o.span.order, r.Pos), format.TextValue(r.bytes())); err != nil {
 				return err
 			}
 		}
