@@ -25,11 +25,15 @@ func Export(ctx context.Context, o ExportOptions) (sum Summary, err error) {
 		return sum, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	plan, err := stages.NewPlan(ctx, store, o.ArtifactMode)
+	height, err := store.Height()
 	if err != nil {
 		return sum, err
 	}
-	if err := o.checkHeight(plan.Height); err != nil {
+	if err := o.checkHeight(height); err != nil {
+		return sum, err
+	}
+	plan, err := stages.NewPlan(ctx, store, o.ArtifactMode)
+	if err != nil {
 		return sum, err
 	}
 	sink, err := stages.NewDirSink(o.ExportDir, o.Checksums, o.fs)
@@ -42,6 +46,9 @@ func Export(ctx context.Context, o ExportOptions) (sum Summary, err error) {
 	o.Log.Info("starting the export", "height", string(format.AppendNumber(nil, plan.Height)), "mode", o.ArtifactMode, "reader", x.reader)
 
 	if err := x.stages(ctx); err != nil {
+		return sum, err
+	}
+	if err := store.Unchanged(); err != nil {
 		return sum, err
 	}
 	o.Status.SetPhase("sync", 0)

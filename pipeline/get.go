@@ -30,5 +30,5 @@ func read(ctx context.Context, stateDir string, f func(*stages.Store) error) err
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(s), s.Close())
+	return errors.Join(f(s), s.Unchanged(), s.Close())
 }

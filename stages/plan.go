@@ -91,6 +91,9 @@ func NewPlan(ctx context.Context, s *Store, mode format.ArtifactMode) (*Plan, er
 		}
 	}
 	p.choose()
+	if !s.schema.tables["transcriptItems"] {
+		p.wantItems = 0
+	}
 	if len(p.odd) > 0 && mode != format.None {
 		return nil, fmt.Errorf("%w: %s", ErrNotStore, strings.Join(p.odd, "; "))
 	}

@@ -44,7 +44,7 @@ type schema struct {
 //
 // A store in WAL mode has to have its -wal and -shm files to be read beside a node. Where a node stopped cleanly they are gone; opening makes
 // them, and Close removes what opening made, under a lock that shows that nobody else uses them. In a directory that cannot be written,
-// such a store is read as an immutable file, and Close checks that it stayed one. A log without -shm in such a directory, and an
+// such a store is read as an immutable file, and Unchanged says whether it stayed one. A log without -shm in such a directory, and an
 // unfinished transaction in a rollback journal, are refused: reading them would need to write.
 func OpenStore(ctx context.Context, stateDir string, fsys *FS) (*Store, error) {
 	s := &Store{path: filepath.Join(stateDir, StoreFile), fsys: fsys}
@@ -145,7 +145,7 @@ func (s *Store) hotJournal() error {
 	return fmt.Errorf("%s-journal holds a transaction that was cut off, and reading would have to roll it back: %w", s.path, err)
 }
 
-// openFrozen reads a store as a file that nobody changes, which Close checks.
+// openFrozen reads a store as a file that nobody changes, see Unchanged.
 func (s *Store) openFrozen(cause error) error {
 	if info, err := os.Stat(s.path + "-wal"); err == nil && info.Size() > 0 {
 		return fmt.Errorf("%s-wal holds commits, and reading them needs to write %s-shm: %w", s.path, s.path, cause)
@@ -256,6 +256,24 @@ func sweepable(db *DB) (odd string, err error) {
 	return odd, err
 }
 
+// Unchanged is an error if the store is read as a file that nobody changes, and somebody did. To be asked before what was read is believed.
+func (s *Store) Unchanged() error {
+	if s.frozen == nil {
+		return nil
+	}
+	now, err := os.Stat(s.path)
+	if err != nil {
+		return err
+	}
+	if now.Size() != s.frozen.Size() || !now.ModTime().Equal(s.frozen.ModTime()) || !os.SameFile(now, s.frozen) {
+		return fmt.Errorf("%s changed while it was read", s.path)
+	}
+	if wal, err := os.Stat(s.path + "-wal"); err == nil && wal.Size() > 0 {
+		return fmt.Errorf("%s-wal appeared while the store was read", s.path)
+	}
+	return nil
+}
+
 // Close ends the transaction and leaves the directory as it was.
 func (s *Store) Close() error {
 	if s.db == nil {
@@ -265,16 +283,6 @@ func (s *Store) Close() error {
 	s.db = nil
 	if len(s.made) > 0 {
 		err = errors.Join(err, s.tidy())
-	}
-	if s.frozen != nil {
-		now, statErr := os.Stat(s.path)
-		if statErr == nil && (now.Size() != s.frozen.Size() || !now.ModTime().Equal(s.frozen.ModTime())) {
-			statErr = fmt.Errorf("%s changed while it was read", s.path)
-		}
-		if wal, walErr := os.Stat(s.path + "-wal"); statErr == nil && walErr == nil && wal.Size() > 0 {
-			statErr = fmt.Errorf("%s-wal appeared while the store was read", s.path)
-		}
-		err = errors.Join(err, statErr)
 	}
 	return err
 }

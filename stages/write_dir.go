@@ -2,6 +2,7 @@ package stages
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -60,12 +61,19 @@ func (d *DirSink) prepare() error {
 		return err
 	}
 	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), workPrefix) {
+			if err := removeDead(d.dir, e.Name()); err != nil {
+				return err
+			}
+		}
+	}
+	if entries, err = os.ReadDir(d.dir); err != nil {
+		return err
+	}
+	for _, e := range entries {
 		name := e.Name()
 		if name == format.ManifestFile || name == format.ExportDataFile || name == format.ChecksumsFile || artifactLike(name) {
 			return &ExistsError{filepath.Join(d.dir, name)}
-		}
-		if strings.HasPrefix(name, workPrefix) {
-			removeDead(filepath.Join(d.dir, name))
 		}
 	}
 	if d.work, err = os.MkdirTemp(d.dir, workPrefix+"*"); err != nil {
@@ -88,16 +96,56 @@ func artifactLike(name string) bool {
 	return false
 }
 
-// removeDead removes the folder of an export whose process is gone; a living one holds a lock on it.
-func removeDead(dir string) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return
+// removeDead removes the folder of an export whose process is gone, and what that had brought into place already. A living one holds a lock
+// on its folder, and is in the way.
+func removeDead(dir, folder string) error {
+	work := filepath.Join(dir, folder)
+	f, err := os.Open(work)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
 	}
 	defer f.Close()
-	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-		os.RemoveAll(dir)
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return &ExistsError{work}
 	}
+	return errors.Join(unplace(dir, work), os.RemoveAll(work))
+}
+
+// unplace removes the files that a killed export had brought into place. Its manifest, which would have come last, is still in its folder
+// and names them; those that are still there too never came into place, and what has such a name in dir is somebody else's.
+func unplace(dir, work string) error {
+	manifest, err := os.ReadFile(filepath.Join(work, format.ManifestFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	m, err := format.ReadManifest(bytes.NewReader(manifest))
+	if err != nil {
+		return nil // not whole, so it was killed before
+	}
+	names := []string{m.Data}
+	for _, a := range m.Artifacts {
+		names = append(names, a.File)
+	}
+	line := fmt.Sprintf("%x  %s\n", sha256.Sum256(manifest), format.ManifestFile)
+	if sums, err := os.ReadFile(filepath.Join(dir, format.ChecksumsFile)); err == nil && strings.HasPrefix(string(sums), line) {
+		names = append(names, format.ChecksumsFile)
+	}
+	for _, name := range names {
+		if name == "" || fileName(name) != nil {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(work, name)); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // TempDir is where the export may spill.
@@ -209,6 +257,11 @@ func (d *DirSink) Commit(height float64, mode format.ArtifactMode, eachName func
 			return err
 		}
 	}
+	unlock, err := d.lockDir()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if data {
 		if err := d.place(format.ExportDataFile); err != nil {
 			return err
@@ -236,6 +289,18 @@ func (d *DirSink) Commit(height float64, mode format.ArtifactMode, eachName func
 	}
 	d.placed, d.made = nil, nil
 	return d.Abort() // only the empty folder is left
+}
+
+// lockDir keeps other exports to the same directory from bringing files into place at the same time.
+func (d *DirSink) lockDir() (unlock func() error, err error) {
+	f, err := os.Open(d.dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f.Close, nil
 }
 
 func (d *DirSink) writeManifest(height float64, mode format.ArtifactMode, eachName func(func(string) error) error, data bool) error {
