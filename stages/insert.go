@@ -107,9 +107,12 @@ func NewInserter(path string, fsys *FS) (*Inserter, error) {
 			return nil, err
 		}
 	}
-	if err := s.prepare(); err != nil {
-		s.Close()
-		return nil, err
+	err = s.prepare()
+	if err == nil {
+		err = db.useBlocks(true)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
@@ -345,5 +348,8 @@ func (s *Inserter) Finish(height float64) error {
 	if err := s.KV([]KV{{Key: []byte("host.height"), Value: format.AppendNumber(nil, height)}}); err != nil {
 		return err
 	}
-	return s.db.Exec("COMMIT")
+	if err := s.db.Exec("COMMIT"); err != nil {
+		return err
+	}
+	return s.db.flushBlocks()
 }

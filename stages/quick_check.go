@@ -15,6 +15,9 @@ func QuickCheck(ctx context.Context, path string, fsys *FS) error {
 		return err
 	}
 	defer db.Close()
+	if err := db.useBlocks(false); err != nil {
+		return err
+	}
 	defer db.interruptOn(ctx)()
 	var found []string
 	err = db.Query("PRAGMA quick_check", func(q *Stmt) error {
@@ -25,7 +28,7 @@ func QuickCheck(ctx context.Context, path string, fsys *FS) error {
 		return context.Cause(ctx)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("quick_check of the new store: %w", err)
 	}
 	if len(found) != 1 || found[0] != "ok" {
 		return fmt.Errorf("%w: quick_check of the new store: %q", ErrDamaged, found)

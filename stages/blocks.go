@@ -1,0 +1,251 @@
+package stages
+
+import (
+	"math/bits"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"modernc.org/libc"
+	lib "modernc.org/sqlite/lib"
+)
+
+// The engine reads and writes page by page, and each system call costs as much as copying some pages. useBlocks puts a layer between the
+// engine and its file that moves blocks: it collects what an import writes, or reads ahead for the check.
+
+const (
+	pageUnit   = 4096 // bytes; the page size of a new store
+	blockUnits = 64   // pages in a block, one bit each
+	blockBytes = blockUnits * pageUnit
+	blockCount = 16 // blocks of a file in memory: pages come nearly in order
+	mostUnits  = 16 // pages in one write: the engine's xWrite (os_unix.c, seekAndWriteFd) takes less than 128 KiB
+)
+
+// block is a stretch of a file.
+type block struct {
+	at   int64  // its first byte, a multiple of blockBytes
+	have uint64 // the pages that data holds, one bit each
+	data []byte
+}
+
+// blocks are the blocks of one file that were used last. The engine calls with one operation at a time.
+type blocks struct {
+	file  uintptr
+	old   *lib.Tsqlite3_io_methods
+	list  []*block // the one used last at the end
+	write bool     // what the blocks hold is not in the file yet; else the file is only read
+}
+
+var (
+	blocksOf     sync.Map // uintptr (sqlite3_file) -> *blocks
+	blocksMethod sync.Map // uintptr (sqlite3_io_methods below) -> uintptr (ours)
+)
+
+// useBlocks puts the layer over the connection's database file, which nobody else may have open: with write for a file of which most is
+// written, and that in pages of 4 KiB, without for one that is only read.
+func (d *DB) useBlocks(write bool) error {
+	f, err := d.openFile(lib.SQLITE_FCNTL_FILE_POINTER)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	file := (*lib.Tsqlite3_file)(ptr(f.file))
+	blocksOf.Store(f.file, &blocks{file: f.file, old: (*lib.Tsqlite3_io_methods)(ptr(file.FpMethods)), write: write})
+	file.FpMethods = blockMethods(f.tls, file.FpMethods)
+	return nil
+}
+
+// flushBlocks writes what the layer still holds. The engine does not pass on what fails when it closes a file, so this comes before.
+func (d *DB) flushBlocks() error {
+	f, err := d.openFile(lib.SQLITE_FCNTL_FILE_POINTER)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	rc := blocksFor(f.file).flush(f.tls)
+	if rc == lib.SQLITE_OK {
+		return nil
+	}
+	e := &EngineError{Op: "write", Path: d.path, Code: int(rc), Msg: libc.GoString(lib.Xsqlite3_errstr(f.tls, rc))}
+	if rc&0xff == lib.SQLITE_FULL {
+		e.Err = syscall.ENOSPC
+	}
+	return e
+}
+
+// blockMethods returns the methods below with ours in front of those that depend on the content. Locks are not among them.
+func blockMethods(tls *libc.TLS, old uintptr) uintptr {
+	if m, ok := blocksMethod.Load(old); ok {
+		return m.(uintptr)
+	}
+	p := libc.Xcalloc(tls, 1, libc.Tsize_t(unsafe.Sizeof(lib.Tsqlite3_io_methods{})))
+	m := (*lib.Tsqlite3_io_methods)(ptr(p))
+	*m = *(*lib.Tsqlite3_io_methods)(ptr(old))
+	m.FiVersion = 1 // neither shared memory nor mmap
+	m.FxRead = fn(func(tls *libc.TLS, file, buf uintptr, n int32, off int64) int32 {
+		return blocksFor(file).read(tls, buf, n, off)
+	})
+	m.FxWrite = fn(func(tls *libc.TLS, file, buf uintptr, n int32, off int64) int32 {
+		return blocksFor(file).put(tls, buf, n, off)
+	})
+	m.FxTruncate = fn(func(tls *libc.TLS, file uintptr, size int64) int32 {
+		b := blocksFor(file)
+		if rc := b.flush(tls); rc != lib.SQLITE_OK {
+			return rc
+		}
+		return call[func(*libc.TLS, uintptr, int64) int32](b.old.FxTruncate)(tls, file, size)
+	})
+	m.FxSync = fn(func(tls *libc.TLS, file uintptr, flags int32) int32 {
+		b := blocksFor(file)
+		if rc := b.flush(tls); rc != lib.SQLITE_OK {
+			return rc
+		}
+		return call[func(*libc.TLS, uintptr, int32) int32](b.old.FxSync)(tls, file, flags)
+	})
+	m.FxFileSize = fn(func(tls *libc.TLS, file, size uintptr) int32 {
+		b := blocksFor(file)
+		if rc := b.flush(tls); rc != lib.SQLITE_OK {
+			return rc
+		}
+		return call[func(*libc.TLS, uintptr, uintptr) int32](b.old.FxFileSize)(tls, file, size)
+	})
+	m.FxClose = fn(func(tls *libc.TLS, file uintptr) int32 {
+		b := blocksFor(file)
+		blocksOf.Delete(file)
+		rc := b.flush(tls)
+		(*lib.Tsqlite3_file)(ptr(file)).FpMethods = uintptr(unsafe.Pointer(b.old))
+		if rc2 := call[func(*libc.TLS, uintptr) int32](b.old.FxClose)(tls, file); rc == lib.SQLITE_OK {
+			rc = rc2
+		}
+		return rc
+	})
+	blocksMethod.Store(old, p)
+	return p
+}
+
+func blocksFor(file uintptr) *blocks {
+	b, _ := blocksOf.Load(file)
+	return b.(*blocks)
+}
+
+// find returns the block of an offset if it is in memory, and makes it the one used last.
+func (b *blocks) find(off int64) *block {
+	at := off - off%blockBytes
+	for i := len(b.list) - 1; i >= 0; i-- {
+		if k := b.list[i]; k.at == at {
+			copy(b.list[i:], b.list[i+1:])
+			b.list[len(b.list)-1] = k
+			return k
+		}
+	}
+	return nil
+}
+
+// add returns an empty block for an offset, in place of the one that was not used for longest.
+func (b *blocks) add(tls *libc.TLS, off int64) (*block, int32) {
+	var k *block
+	if len(b.list) < blockCount {
+		k = &block{data: make([]byte, blockBytes)}
+	} else {
+		k = b.list[0]
+		if rc := b.writeBack(tls, k); rc != lib.SQLITE_OK {
+			return nil, rc
+		}
+		b.list = b.list[:copy(b.list, b.list[1:])]
+	}
+	k.at, k.have = off-off%blockBytes, 0
+	b.list = append(b.list, k)
+	return k, lib.SQLITE_OK
+}
+
+// whole reports whether a request is for one page.
+func whole(n int32, off int64) bool { return n == pageUnit && off%pageUnit == 0 }
+
+func unit(off int64) int { return int(off % blockBytes / pageUnit) }
+
+// put is xWrite.
+func (b *blocks) put(tls *libc.TLS, buf uintptr, n int32, off int64) int32 {
+	if !whole(n, off) || !b.write {
+		if rc := b.flush(tls); rc != lib.SQLITE_OK {
+			return rc
+		}
+		b.list = b.list[:0]
+		return call[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](b.old.FxWrite)(tls, b.file, buf, n, off)
+	}
+	k := b.find(off)
+	if k == nil {
+		var rc int32
+		if k, rc = b.add(tls, off); rc != lib.SQLITE_OK {
+			return rc
+		}
+	}
+	u := unit(off)
+	copy(k.data[u*pageUnit:], unsafe.Slice((*byte)(ptr(buf)), pageUnit))
+	k.have |= 1 << u
+	return lib.SQLITE_OK
+}
+
+// read is xRead.
+func (b *blocks) read(tls *libc.TLS, buf uintptr, n int32, off int64) int32 {
+	first, last := off-off%pageUnit, off+int64(n)-1
+	if last-last%pageUnit != first {
+		if rc := b.flush(tls); rc != lib.SQLITE_OK {
+			return rc
+		}
+		return b.readBelow(tls, buf, n, off)
+	}
+	k := b.find(off)
+	if k == nil && !b.write {
+		k = b.ahead(tls, off)
+	}
+	if k == nil || k.have>>unit(off)&1 == 0 {
+		return b.readBelow(tls, buf, n, off)
+	}
+	copy(unsafe.Slice((*byte)(ptr(buf)), n), k.data[off%blockBytes:])
+	return lib.SQLITE_OK
+}
+
+func (b *blocks) readBelow(tls *libc.TLS, buf uintptr, n int32, off int64) int32 {
+	return call[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](b.old.FxRead)(tls, b.file, buf, n, off)
+}
+
+// ahead reads the block of an offset; nil where it cannot be read whole: at the end of the file, or where the disk fails, which the read of
+// the page then says.
+func (b *blocks) ahead(tls *libc.TLS, off int64) *block {
+	k, rc := b.add(tls, off)
+	if rc != lib.SQLITE_OK {
+		return nil
+	}
+	if b.readBelow(tls, uintptr(unsafe.Pointer(unsafe.SliceData(k.data))), blockBytes, k.at) == lib.SQLITE_OK {
+		k.have = 1<<blockUnits - 1
+	}
+	return k
+}
+
+// writeBack writes what a block holds, neighbouring pages at once.
+func (b *blocks) writeBack(tls *libc.TLS, k *block) int32 {
+	for b.write && k.have != 0 {
+		from := bits.TrailingZeros64(k.have)
+		n := min(bits.TrailingZeros64(^(k.have >> from)), mostUnits)
+		p := unsafe.Pointer(&k.data[from*pageUnit])
+		rc := call[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](b.old.FxWrite)(tls, b.file, uintptr(p), int32(n*pageUnit), k.at+int64(from*pageUnit))
+		if rc != lib.SQLITE_OK {
+			return rc
+		}
+		k.have &^= (1<<n - 1) << from
+	}
+	return lib.SQLITE_OK
+}
+
+// flush writes everything; the blocks are empty then.
+func (b *blocks) flush(tls *libc.TLS) int32 {
+	if !b.write {
+		return lib.SQLITE_OK
+	}
+	for _, k := range b.list {
+		if rc := b.writeBack(tls, k); rc != lib.SQLITE_OK {
+			return rc
+		}
+	}
+	return lib.SQLITE_OK
+}
