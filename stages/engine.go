@@ -209,8 +209,9 @@ func (d *DB) Stream(sql string, n int, row func(cols []format.Value) error, args
 
 // Stmt is a prepared statement. See DB for who may use it.
 type Stmt struct {
-	d  *DB
-	st uintptr
+	d    *DB
+	st   uintptr
+	kept []*byte // what is bound, by parameter: the engine's pointer to it is none that the garbage collector sees
 }
 
 // Prepare compiles one SQL statement.
@@ -224,7 +225,7 @@ func (d *DB) Prepare(sql string) (*Stmt, error) {
 	if rc := lib.Xsqlite3_prepare_v3(d.tls, d.db, z, -1, lib.SQLITE_PREPARE_PERSISTENT, pst, 0); rc != lib.SQLITE_OK {
 		return nil, d.fail("prepare", rc)
 	}
-	return &Stmt{d, *(*uintptr)(ptr(pst))}, nil
+	return &Stmt{d: d, st: *(*uintptr)(ptr(pst))}, nil
 }
 
 // Bind sets the parameters from 1 on; see Exec for the types. The engine keeps no copy: args must not change before the next Reset.
@@ -254,10 +255,20 @@ var emptyText = new([1]byte)
 
 // bindText binds without a copy; a nil pointer would bind NULL, so empty text points somewhere.
 func (s *Stmt) bindText(i int, p *byte, n int) int32 {
+	return lib.Xsqlite3_bind_text(s.d.tls, s.st, int32(i), s.keep(i, p), int32(n), lib.SQLITE_STATIC)
+}
+
+// keep holds on to what p points to until parameter i is bound anew or the statement finalized, and returns its address. Bytes on a stack,
+// which may move, become bytes on the heap by it.
+func (s *Stmt) keep(i int, p *byte) uintptr {
 	if p == nil {
 		p = &emptyText[0]
 	}
-	return lib.Xsqlite3_bind_text(s.d.tls, s.st, int32(i), uintptr(unsafe.Pointer(p)), int32(n), lib.SQLITE_STATIC)
+	for len(s.kept) <= i {
+		s.kept = append(s.kept, nil)
+	}
+	s.kept[i] = p
+	return uintptr(unsafe.Pointer(p))
 }
 
 // BindText binds TEXT without a copy: b must live and stay as it is until the statement is reset or bound anew.
@@ -267,11 +278,7 @@ func (s *Stmt) BindText(i int, b []byte) error {
 
 // BindBlob binds a BLOB without a copy, as BindText does.
 func (s *Stmt) BindBlob(i int, b []byte) error {
-	p := unsafe.SliceData(b)
-	if p == nil {
-		p = &emptyText[0]
-	}
-	return s.bound(lib.Xsqlite3_bind_blob(s.d.tls, s.st, int32(i), uintptr(unsafe.Pointer(p)), int32(len(b)), lib.SQLITE_STATIC))
+	return s.bound(lib.Xsqlite3_bind_blob(s.d.tls, s.st, int32(i), s.keep(i, unsafe.SliceData(b)), int32(len(b)), lib.SQLITE_STATIC))
 }
 
 // BindInt binds an INTEGER.
@@ -320,7 +327,7 @@ func (s *Stmt) Reset() { lib.Xsqlite3_reset(s.d.tls, s.st) }
 func (s *Stmt) Finalize() {
 	if s.st != 0 {
 		lib.Xsqlite3_finalize(s.d.tls, s.st)
-		s.st = 0
+		s.st, s.kept = 0, nil
 	}
 }
 
@@ -394,7 +401,7 @@ func (b *Blob) Size() int64 {
 func (b *Blob) ReadAt(p []byte, off int64) error {
 	b.d.mu.Lock()
 	defer b.d.mu.Unlock()
-	rc := lib.Xsqlite3_blob_read(b.d.tls, b.b, uintptr(unsafe.Pointer(unsafe.SliceData(p))), int32(len(p)), int32(off))
+	rc := lib.Xsqlite3_blob_read(b.d.tls, b.b, address(p), int32(len(p)), int32(off))
 	runtime.KeepAlive(p)
 	if rc != lib.SQLITE_OK {
 		return b.d.fail("read blob", rc)
@@ -406,7 +413,7 @@ func (b *Blob) ReadAt(p []byte, off int64) error {
 func (b *Blob) WriteAt(p []byte, off int64) error {
 	b.d.mu.Lock()
 	defer b.d.mu.Unlock()
-	rc := lib.Xsqlite3_blob_write(b.d.tls, b.b, uintptr(unsafe.Pointer(unsafe.SliceData(p))), int32(len(p)), int32(off))
+	rc := lib.Xsqlite3_blob_write(b.d.tls, b.b, address(p), int32(len(p)), int32(off))
 	runtime.KeepAlive(p)
 	if rc != lib.SQLITE_OK {
 		return b.d.fail("write blob", rc)
@@ -483,7 +490,7 @@ func (d *DB) openFile(op int32) (*file, error) {
 
 // readAt fills p from offset off of the file. What lies past its end is an error.
 func (f *file) readAt(p []byte, off int64) error {
-	rc := f.read(f.tls, f.file, uintptr(unsafe.Pointer(unsafe.SliceData(p))), int32(len(p)), off)
+	rc := f.read(f.tls, f.file, address(p), int32(len(p)), off)
 	runtime.KeepAlive(p)
 	switch rc {
 	case lib.SQLITE_OK:
@@ -539,6 +546,21 @@ func (d *DB) cstring(s string) uintptr {
 	copy(unsafe.Slice((*byte)(ptr(p)), len(s)), s)
 	return p
 }
+
+// address is where b's bytes are, for the time of one call into the engine: b must be used after it, as by runtime.KeepAlive. That they might
+// be stored in onHeap keeps them off the stack, which moves when it grows.
+func address(b []byte) uintptr {
+	p := unsafe.SliceData(b)
+	if escapes {
+		onHeap = p
+	}
+	return uintptr(unsafe.Pointer(p))
+}
+
+var (
+	escapes bool // never true
+	onHeap  *byte
+)
 
 // ptr is the address p as a pointer: memory of the engine, which the garbage collector neither moves nor frees.
 func ptr(p uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)) }

@@ -82,7 +82,7 @@ func NewPlan(ctx context.Context, s *Store, mode format.ArtifactMode) (*Plan, er
 	if p.Height, err = s.Height(); err != nil {
 		return nil, err
 	}
-	for _, read := range []func(*Store) error{p.readBundles, p.readSpans, p.readHeaps} {
+	for _, read := range []func(*Store) error{hasIncarnations, p.readBundles, p.readSpans, p.readHeaps} {
 		if err := read(s); err != nil {
 			return nil, s.oldSchema(err)
 		}
@@ -112,6 +112,14 @@ func (s *Store) oldSchema(err error) error {
 		return fmt.Errorf("%w: %w", ErrNotStore, err)
 	}
 	return err
+}
+
+// hasIncarnations fails where the items have no column for them, although no export has it: the reference cannot read such a store.
+func hasIncarnations(s *Store) error {
+	if !s.schema.tables["transcriptItems"] {
+		return nil
+	}
+	return s.db.Query("SELECT incarnation FROM transcriptItems LIMIT 0", nil)
 }
 
 func (p *Plan) readBundles(s *Store) error {

@@ -45,7 +45,6 @@ type FS struct {
 
 	once sync.Once
 	id   uintptr
-	name string
 }
 
 func (fs *FS) before(kind OpKind, path string) error {
