@@ -551,16 +551,13 @@ func (d *DB) cstring(s string) uintptr {
 // be stored in onHeap keeps them off the stack, which moves when it grows.
 func address(b []byte) uintptr {
 	p := unsafe.SliceData(b)
-	if escapes {
+	if onHeap != nil {
 		onHeap = p
 	}
 	return uintptr(unsafe.Pointer(p))
 }
 
-var (
-	escapes bool // never true
-	onHeap  *byte
-)
+var onHeap *byte // always nil
 
 // ptr is the address p as a pointer: memory of the engine, which the garbage collector neither moves nor frees.
 func ptr(p uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)) }
