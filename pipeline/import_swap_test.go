@@ -199,6 +199,27 @@ func TestImportKeepOldTwice(t *testing.T) {
 	checkNew(t, o.StateDir)
 }
 
+// Where the file system has no hard links the old store is renamed.
+func TestImportKeepOldWithoutLinks(t *testing.T) {
+	o := ImportOptions{StateDir: oldStore(t), ExportDir: handMade().write(t), KeepOld: true}
+	fsys := &stages.FS{Before: func(op stages.Op) error {
+		if op.Kind == stages.OpLink {
+			return syscall.EPERM
+		}
+		return nil
+	}}
+	for _, want := range []string{"swingstore.sqlite.old-7", "swingstore.sqlite.old-1000", "swingstore.sqlite.old-1000-2"} {
+		sum, err := importInto(context.Background(), o, fsys)
+		if err != nil || sum.KeptOld != want {
+			t.Fatalf("kept as %q, want %q: %v", sum.KeptOld, want, err)
+		}
+	}
+	if got := names(t, o.StateDir); got != "other.txt swingstore.sqlite swingstore.sqlite.old-1000 swingstore.sqlite.old-1000-2 swingstore.sqlite.old-7" {
+		t.Errorf("the state directory holds %s", got)
+	}
+	checkNew(t, o.StateDir)
+}
+
 // A damaged old store does not stop a restore; it is moved aside with its log.
 func TestImportOverDamagedStore(t *testing.T) {
 	for name, damage := range map[string]func(dir string){
