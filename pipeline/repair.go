@@ -41,11 +41,11 @@ func (x *importer) repair(ctx context.Context) (err error) {
 func (o *ImportOptions) checkRepair(m *format.Manifest) error {
 	switch {
 	case o.CheckBlockHeight == nil || *o.CheckBlockHeight == 0:
-		return errors.New("repair metadata requires a block height")
+		return refuse("repair metadata requires a block height")
 	case m.Data == "":
 		return ErrNoExportData
 	case o.ArtifactMode != format.None:
-		return errors.New("Cannot restore artifacts while repairing metadata") //nolint:staticcheck // the reference's wording
+		return refuse("Cannot restore artifacts while repairing metadata")
 	}
 	return nil
 }
