@@ -320,12 +320,14 @@ func (p *Plan) refuse(s *Store) error {
 		}
 	}
 	r := &vat.need[level]
-	err := s.db.Query("SELECT count(*) FROM transcriptItems WHERE vatID=?1 AND position>=?2 AND position<?3", func(q *Stmt) error {
-		r.seen = q.Int(0)
-		return nil
-	}, vat.ID, r.from, r.to)
-	if err != nil {
-		return err
+	if s.schema.tables["transcriptItems"] {
+		err := s.db.Query("SELECT count(*) FROM transcriptItems WHERE vatID=?1 AND position>=?2 AND position<?3", func(q *Stmt) error {
+			r.seen = q.Int(0)
+			return nil
+		}, vat.ID, r.from, r.to)
+		if err != nil {
+			return err
+		}
 	}
 	e.Err = vat.incomplete(level)
 	return e

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -56,6 +57,11 @@ func NewDirSink(dir string, checksums bool, fsys *FS) (*DirSink, error) {
 }
 
 func (d *DirSink) prepare() error {
+	unlock, err := d.lockDir()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	entries, err := os.ReadDir(d.dir)
 	if err != nil {
 		return err
@@ -331,8 +337,7 @@ func (d *DirSink) writeSums(eachName func(func(string) error) error, data bool) 
 	}
 	w := bufio.NewWriter(writerFunc(f.Write))
 	add := func(name string) error {
-		sum := d.sumOf[name]
-		_, err := fmt.Fprintf(w, "%x  %s\n", sum, name)
+		_, err := w.WriteString(sumLine(d.sumOf[name], name))
 		return err
 	}
 	names := []string{format.ManifestFile}
@@ -348,6 +353,14 @@ func (d *DirSink) writeSums(eachName func(func(string) error) error, data bool) 
 		return errors.Join(err, f.Close())
 	}
 	return d.close(f)
+}
+
+// sumLine is a line of SHA256SUMS: a backslash in front says that the name is escaped, as a newline in it has to be.
+func sumLine(sum [32]byte, name string) string {
+	if strings.Contains(name, "\n") {
+		return fmt.Sprintf("\\%x  %s\n", sum, strings.NewReplacer("\\", "\\\\", "\n", "\\n").Replace(name))
+	}
+	return fmt.Sprintf("%x  %s\n", sum, name)
 }
 
 // place moves a finished file to its name in the directory, which must be free.
@@ -378,7 +391,9 @@ func (d *DirSink) Abort() error {
 		errs = append(errs, d.lock.Close())
 	}
 	for i := len(d.made) - 1; i >= 0; i-- {
-		errs = append(errs, os.Remove(d.made[i]))
+		if err := os.Remove(d.made[i]); !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err) // others may have come to use it
+		}
 	}
 	d.placed, d.work, d.lock, d.made = nil, "", nil, nil
 	return errors.Join(errs...)
