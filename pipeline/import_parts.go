@@ -71,7 +71,7 @@ func (o *ImportOptions) checkHeight(m *format.Manifest) error {
 func (x *importer) build(ctx context.Context, database, temp string, mode format.ArtifactMode) (err error) {
 	m := x.src.Manifest()
 	x.sum.BlockHeight, x.sum.ArtifactMode = m.BlockHeight, string(mode)
-	x.o.Log.Info("starting the import", "height", m.BlockHeight, "mode", mode, "artifacts", len(m.Artifacts))
+	x.o.Log.Info("starting the import", "height", string(format.AppendNumber(nil, m.BlockHeight)), "mode", mode, "artifacts", len(m.Artifacts))
 	x.meta = stages.NewMetadata()
 	sink, err := stages.NewInserter(database, x.fsys)
 	if err != nil {

@@ -55,7 +55,11 @@ type InUseError struct {
 
 func (e *InUseError) Error() string {
 	text := e.Path + " is in use by another process"
-	if e.Err != nil {
+	var engine *EngineError
+	switch {
+	case errors.As(e.Err, &engine):
+		text += ": " + engine.Msg // without the path once more
+	case e.Err != nil:
 		text += ": " + e.Err.Error()
 	}
 	return text
