@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	"modernc.org/libc"
 	lib "modernc.org/sqlite/lib"
 
@@ -116,7 +117,7 @@ func (s *Store) open() error {
 		return nil
 	}
 	err = errors.Join(s.notStore(err), s.Close())
-	if hasCode(err, lib.SQLITE_CANTOPEN, lib.SQLITE_READONLY) {
+	if hasCode(err, lib.SQLITE_CANTOPEN, lib.SQLITE_READONLY) && unix.Access(filepath.Dir(s.path), unix.W_OK) != nil {
 		return s.openFrozen(err)
 	}
 	return err
