@@ -137,23 +137,26 @@ func text(items []string) string {
 func spanStore(t *testing.T) (dir string, want map[format.ArtifactMode]assembled) {
 	b := testdata.Build(t)
 	archival, replay, operational, debug := assembled{}, assembled{}, assembled{}, assembled{}
-	add := func(vat string, start, end, incarnation int, to ...assembled) {
+	add := func(vat string, start, end, incarnation int, current bool, to ...assembled) {
 		items := lines(vat, start, end)
-		b.Span(vat, start, incarnation, slices.ContainsFunc(to, func(a assembled) bool { return &a != nil && fmt.Sprintf("%p", a) == fmt.Sprintf("%p", operational) }), items...)
-		for _, a := range to {
+		b.Span(vat, start, incarnation, current, items...)
+		if current {
+			to = append(to, operational, replay)
+		}
+		for _, a := range append(to, debug) {
 			a[fmt.Sprintf("transcript.%s.%d.%d", vat, start, end)] = text(items)
 		}
 	}
 	for i, end := range []int{5, 207, 409} {
-		add("v1", []int{0, 5, 207}[i], end, 0, archival, debug)
+		add("v1", []int{0, 5, 207}[i], end, 0, false, archival)
 	}
-	add("v1", 409, 414, 1, archival, replay, debug)
-	add("v1", 414, 600, 1, archival, replay, operational, debug)
-	add("v2", 0, 1, 0, archival, replay, debug)
-	add("v2", 1, 2, 0, archival, replay, debug)
-	add("v2", 2, 2, 0, archival, replay, operational, debug) // an empty one
-	add("gone", 0, 50, 0, debug)                             // a vat that was ended
-	add("gone", 50, 77, 0, debug)
+	add("v1", 409, 414, 1, false, archival, replay)
+	add("v1", 414, 600, 1, true, archival)
+	add("v2", 0, 1, 0, false, archival, replay)
+	add("v2", 1, 2, 0, false, archival, replay)
+	add("v2", 2, 2, 0, true, archival) // an empty one
+	add("gone", 0, 50, 0, false)       // a vat that was ended
+	add("gone", 50, 77, 0, false)
 	b.SpanRow("half", 0, 10, 0, false, "deleted in part")
 	b.Span("half", 10, 0, false, "one", "two")
 	b.Exec("DELETE FROM transcriptItems WHERE vatID='half' AND position=11")

@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 	"modernc.org/libc"
@@ -30,7 +30,6 @@ type Store struct {
 	path   string
 	fsys   *FS
 	schema *schema
-	made   []string    // files that opening the store made beside it
 	frozen fs.FileInfo // the file as it was, where it is read as immutable
 }
 
@@ -110,7 +109,7 @@ func (s *Store) open() error {
 	s.db = db
 	for _, path := range before {
 		if _, err := os.Lstat(path); err == nil {
-			s.made = append(s.made, path)
+			madeBeside.Store(path, true)
 		}
 	}
 	if err == nil {
@@ -282,37 +281,45 @@ func (s *Store) Close() error {
 	}
 	err := s.db.Close()
 	s.db = nil
-	if len(s.made) > 0 {
-		err = errors.Join(err, s.tidy())
-	}
+	s.tidy()
 	return err
 }
 
-// tidy removes the -wal and -shm that opening made, if nobody else has the store open by now: the exclusive lock shows that. It leaves them
-// where a node came meanwhile, which is no failure.
-func (s *Store) tidy() error {
-	made := s.made
-	s.made = nil
+// madeBeside has the paths of the -wal and -shm files that stores of this process made by being opened.
+var madeBeside sync.Map
+
+// tidy removes the -wal and -shm that opening made, if nobody else has the store open by now: the exclusive lock shows that. Where somebody
+// has, or they cannot be removed, they stay: to any reader they mean the same as none. The last of several stores of this process removes
+// what the first one made.
+func (s *Store) tidy() {
+	var made []string
+	for _, path := range []string{s.path + "-wal", s.path + "-shm"} {
+		if _, ok := madeBeside.Load(path); ok {
+			made = append(made, path)
+		}
+	}
+	if made == nil {
+		return
+	}
 	db, err := OpenDB(s.path, ReadWrite, s.fsys)
 	if err != nil {
-		return nil // cannot be written, so nothing can be removed
+		return
 	}
 	defer db.Close()
 	db.noCheckpointOnClose()
 	for _, sql := range []string{"PRAGMA locking_mode=EXCLUSIVE", "BEGIN EXCLUSIVE"} {
 		if err := db.Exec(sql); err != nil {
-			return nil
+			return
 		}
-	}
-	if info, err := os.Stat(s.path + "-wal"); err == nil && info.Size() > 0 {
-		made = slices.DeleteFunc(made, func(p string) bool { return p == s.path+"-wal" })
 	}
 	for _, path := range made {
-		if err := s.fsys.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+		if info, err := os.Stat(path); err == nil && info.Size() > 0 && path == s.path+"-wal" {
+			continue // a node wrote to it meanwhile
+		}
+		if err := s.fsys.Remove(path); err == nil || errors.Is(err, fs.ErrNotExist) {
+			madeBeside.Delete(path)
 		}
 	}
-	return nil
 }
 
 // noCheckpointOnClose keeps the last connection from writing the log back and removing it.
