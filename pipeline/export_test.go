@@ -598,3 +598,28 @@ func noLeaks(t *testing.T) {
 		t.Errorf("%d goroutines, before %d:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
 	})
 }
+
+// How the database is laid out does not show in the export.
+func TestExportSameOfAnyLayout(t *testing.T) {
+	b := goodStore(t)
+	b.Close()
+	want, _, err := runExport(t, archival(b.Dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pragma := range []string{"encoding='UTF-16le'", "encoding='UTF-16be'", "page_size=512", "page_size=65536", "auto_vacuum=FULL", "journal_mode=WAL"} {
+		b := goodStore(t, pragma)
+		b.Close()
+		dir, sum, err := runExport(t, archival(b.Dir))
+		if err != nil {
+			t.Errorf("%s: %v", pragma, err)
+			continue
+		}
+		for _, diff := range testdata.CompareExports(dir, want) {
+			t.Errorf("%s: %s", pragma, diff)
+		}
+		if utf16 := strings.Contains(pragma, "UTF-16"); utf16 != (len(sum.Warnings) > 0) {
+			t.Errorf("%s: warnings %q", pragma, sum.Warnings)
+		}
+	}
+}

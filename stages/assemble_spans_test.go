@@ -343,3 +343,26 @@ func TestAssembleManyVats(t *testing.T) {
 		}
 	}
 }
+
+// 20,000 spans of one item each, which come backwards.
+func TestAssembleSpansOfOneItem(t *testing.T) {
+	const n = 20000
+	b := testdata.Build(t)
+	b.Many("INSERT INTO transcriptSpans VALUES ('v1',?,?,'h',?,0)", n, func(i int) []any {
+		if i == n-1 {
+			return []any{i, i + 1, 1}
+		}
+		return []any{i, i + 1, nil}
+	})
+	b.Many("INSERT INTO transcriptItems VALUES ('v1',?,?,0)", n, func(i int) []any { return []any{n - 1 - i, fmt.Sprint("item ", n-1-i)} })
+	b.Close()
+	got, err := assemble(t, b.Dir, format.Archival, itemsOf(t, b.Dir), 1<<20)
+	if err != nil || len(got) != n {
+		t.Fatalf("%d artifacts, %v", len(got), err)
+	}
+	for i := range n {
+		if name := fmt.Sprintf("transcript.v1.%d.%d", i, i+1); got[name] != fmt.Sprintf("item %d\n", i) {
+			t.Fatalf("%s: %q", name, got[name])
+		}
+	}
+}
