@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -211,11 +212,8 @@ func residues(pageSize int, ranges ...int) func(*testing.T) string {
 	return func(t *testing.T) string {
 		b := testdata.Build(t, fmt.Sprint("page_size=", pageSize))
 		r := rand.New(rand.NewPCG(11, 12))
-		if len(ranges)%2 != 0 {
-			t.Fatal("an odd number of limits")
-		}
-		for ; len(ranges) > 0; ranges = ranges[2:] {
-			from, n := ranges[0], ranges[1]-ranges[0]
+		for limits := range slices.Chunk(ranges, 2) {
+			from, n := limits[0], limits[1]-limits[0]
 			b.Many("INSERT INTO transcriptItems VALUES ('v1',?,?,0)", n, func(i int) []any { return []any{from + i, letters(r, from+i)} })
 			b.Many("INSERT INTO kvStore VALUES (?,?)", n, func(i int) []any { return []any{fmt.Sprint("k", from+i), letters(r, from+i)} })
 		}
