@@ -167,6 +167,7 @@ func (d *DirSink) DataSum() string { return d.dataSum }
 type sinkFile struct {
 	*File
 	name string
+	size int64
 	sum  hash.Hash
 }
 
@@ -192,8 +193,12 @@ func (f *sinkFile) summed(b []byte) (int, error) {
 	if f.sum != nil {
 		f.sum.Write(b)
 	}
+	f.size += int64(len(b))
 	return f.Write(b)
 }
+
+// writebackSize is how large a file must be, in bytes, to be written out by itself; the sync at the end does small ones better together.
+const writebackSize = 256 << 10
 
 // close ends a file and asks the system to begin writing it out, so that little is left to wait for at the end.
 func (d *DirSink) close(f *sinkFile) error {
@@ -202,7 +207,10 @@ func (d *DirSink) close(f *sinkFile) error {
 		d.sumOf[f.name] = [32]byte(f.sum.Sum(nil))
 		d.mu.Unlock()
 	}
-	return errors.Join(startWriteback(f.File), f.Close())
+	if f.size >= writebackSize {
+		startWriteback(f.File)
+	}
+	return f.Close()
 }
 
 // Artifacts is the body of one writer: it writes the artifacts whose parts come through in, several side by side.
