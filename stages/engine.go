@@ -179,32 +179,15 @@ func (d *DB) Query(sql string, row func(*Stmt) error, args ...any) error {
 // Stream is Query for rows that are passed on to other stages: the lock is not held while row runs, so that those may use the connection
 // before they take the row. cols are the values of the row's first n columns.
 func (d *DB) Stream(sql string, n int, row func(cols []format.Value) error, args ...any) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	st, err := d.Prepare(sql)
-	if err != nil {
-		return err
-	}
-	defer st.Finalize()
-	if err := st.Bind(args...); err != nil {
-		return err
-	}
 	cols := make([]format.Value, n)
-	for {
-		ok, err := st.Step()
-		if err != nil || !ok {
-			return err
-		}
+	return d.Query(sql, func(st *Stmt) error {
 		for i := range cols {
 			cols[i] = st.Value(i)
 		}
 		d.mu.Unlock()
-		err = row(cols)
-		d.mu.Lock()
-		if err != nil {
-			return err
-		}
-	}
+		defer d.mu.Lock()
+		return row(cols)
+	}, args...)
 }
 
 // Stmt is a prepared statement. See DB for who may use it.
