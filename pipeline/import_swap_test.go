@@ -226,6 +226,8 @@ func TestImportOverDamagedStore(t *testing.T) {
 		"no database":      func(dir string) { put(t, filepath.Join(dir, stages.StoreFile), strings.Repeat("no database ", 1000)) },
 		"short":            func(dir string) { put(t, filepath.Join(dir, stages.StoreFile), "x") },
 		"page one damaged": func(dir string) { overwrite(t, dir, 100, strings.Repeat("\xff", 3000)) },
+		"write version":    func(dir string) { overwrite(t, dir, 18, "\x07") },
+		"schema format":    func(dir string) { overwrite(t, dir, 44, "\x00\x00\x00\xff") },
 		"log without database": func(dir string) {
 			remove(t, dir, stages.StoreFile)
 			put(t, filepath.Join(dir, stages.StoreFile+"-wal"), "a log")
@@ -266,6 +268,47 @@ func overwrite(t *testing.T, dir string, at int64, text string) {
 	defer f.Close()
 	if _, err := f.WriteAt([]byte(text), at); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// When the new store cannot come into place, the old one and what is beside it get their names back, also where they were renamed.
+func TestImportPutsBack(t *testing.T) {
+	for name, damage := range map[string]func(dir string){
+		"kept":    func(string) {},
+		"damaged": func(dir string) { put(t, filepath.Join(dir, stages.StoreFile), strings.Repeat("no database ", 1000)) },
+		"log without database": func(dir string) {
+			remove(t, dir, stages.StoreFile)
+		},
+	} {
+		for _, links := range []bool{true, false} {
+			for _, fails := range []stages.OpKind{stages.OpSyncDir, stages.OpRename} {
+				t.Run(fmt.Sprintf("%s links=%v %s", name, links, fails), func(t *testing.T) {
+					o := ImportOptions{StateDir: oldStore(t), ExportDir: handMade().write(t), KeepOld: true}
+					damage(o.StateDir)
+					if name != "kept" {
+						put(t, filepath.Join(o.StateDir, stages.StoreFile+"-wal"), "a log")
+						put(t, filepath.Join(o.StateDir, stages.StoreFile+"-journal"), "a journal")
+					}
+					before := content(t, o.StateDir)
+					failed := false
+					fsys := &stages.FS{Before: func(op stages.Op) error {
+						switch {
+						case op.Kind == stages.OpLink && !links:
+							return syscall.EPERM
+						case op.Kind == stages.OpSyncDir && fails == op.Kind,
+							op.Kind == stages.OpRename && fails == op.Kind && !failed && op.Path == filepath.Join(o.StateDir, stages.StoreFile):
+							failed = true
+							return syscall.EIO
+						}
+						return nil
+					}}
+					if _, err := importInto(context.Background(), o, fsys); !errors.Is(err, syscall.EIO) || !failed {
+						t.Errorf("error %v", err)
+					}
+					same(t, o.StateDir, before)
+				})
+			}
+		}
 	}
 }
 
@@ -387,4 +430,50 @@ func TestImportOwnerOfDirectory(t *testing.T) {
 			t.Errorf("%s belongs to %d, want %d", path, st.Uid, want)
 		}
 	}
+}
+
+// TestNobodysImport is the process of another user than root.
+func TestNobodysImport(t *testing.T) {
+	args := strings.Split(os.Getenv("TestNobodysImport"), "\n")
+	if len(args) != 2 {
+		return
+	}
+	_, err := Import(context.Background(), ImportOptions{StateDir: args[0], ExportDir: args[1]})
+	fmt.Printf("result: %v\n", err)
+}
+
+// A store that we may not write is not replaced, even where its directory would allow it, and the error says why.
+func TestImportOverReadOnlyStore(t *testing.T) {
+	top, err := os.MkdirTemp("", "swingport-") // that of t.TempDir is for us alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(top) })
+	state, dir := filepath.Join(top, "state"), filepath.Join(top, "export")
+	for to, from := range map[string]string{state: oldStore(t), dir: handMade().write(t)} {
+		if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Chmod(filepath.Join(state, stages.StoreFile), 0o444), os.Chmod(top, 0o755), os.Chmod(state, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := child(t, "TestNobodysImport", state+"\n"+dir)
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		self, err := os.ReadFile(os.Args[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Path, cmd.Dir = filepath.Join(top, "test"), top
+		if err := os.WriteFile(cmd.Path, self, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := content(t, state)
+	out, err := cmd.Output()
+	if want := "result: open for writing " + filepath.Join(state, stages.StoreFile) + ": permission denied\n"; err != nil || !strings.Contains(string(out), want) {
+		t.Errorf("%v: it says %s, want %s", err, out, want)
+	}
+	same(t, state, before)
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"modernc.org/libc"
 	lib "modernc.org/sqlite/lib"
 
@@ -26,9 +27,12 @@ type State struct {
 	fsys  *FS
 	lock  *os.File
 	made  []string // directories that did not exist, the outermost first
+	aside []rename // what Swap did to the old store's files, linked or renamed
 
 	Warnings []string
 }
+
+type rename struct{ from, to string }
 
 // names in the state directory
 const (
@@ -205,7 +209,7 @@ func (s *State) Swap(ctx context.Context, keepOld bool) (done Swapped, err error
 	}
 	defer func() { err = errors.Join(err, old.close()) }()
 	if old.db != nil {
-		if err := old.settle(); Damaged(err) {
+		if err := old.settle(); unusable(err) {
 			old.damaged = err
 			old.close()
 		} else if err != nil {
@@ -221,19 +225,56 @@ func (s *State) Swap(ctx context.Context, keepOld bool) (done Swapped, err error
 	if ctx.Err() != nil {
 		return done, context.Cause(ctx)
 	}
+	done, err = s.putAside(old, keepOld)
+	if err == nil {
+		err = s.fsys.SyncDir(s.dir) // no log or journal of the old store may come back beside the new one
+	}
+	if err == nil {
+		err = s.fsys.Rename(filepath.Join(s.build, StoreFile), old.path)
+	}
+	if err != nil {
+		return Swapped{}, errors.Join(err, s.putBack())
+	}
+	return done, s.syncNames()
+}
+
+// syncNames makes the new name durable, and those of the directories that we made.
+func (s *State) syncNames() error {
+	err := s.fsys.SyncDir(s.dir)
+	for _, dir := range s.made {
+		err = errors.Join(err, s.fsys.SyncDir(filepath.Dir(dir)))
+	}
+	return err
+}
+
+// putAside gives the old store its other name, where it is kept or damaged.
+func (s *State) putAside(old *oldStore, keepOld bool) (done Swapped, err error) {
 	switch {
 	case old.damaged != nil:
 		done.MovedAside, err = s.moveAside(old)
 	case keepOld && old.info != nil:
 		done.KeptOld, err = s.keep(old)
 	}
-	if err != nil {
-		return done, err
+	return done, err
+}
+
+// putBack undoes putAside when the new store did not come into place. It removes no name that is the only one of a file, and overwrites
+// nothing.
+func (s *State) putBack() (err error) {
+	for i := len(s.aside) - 1; i >= 0; i-- {
+		from, to := s.aside[i].from, s.aside[i].to
+		first, err1 := os.Lstat(from)
+		second, err2 := os.Lstat(to)
+		switch {
+		case err2 != nil:
+		case errors.Is(err1, fs.ErrNotExist):
+			err = errors.Join(err, s.fsys.Rename(to, from))
+		case err1 == nil && os.SameFile(first, second):
+			err = errors.Join(err, s.fsys.Remove(to))
+		}
 	}
-	if err := s.fsys.Rename(filepath.Join(s.build, StoreFile), old.path); err != nil {
-		return done, err
-	}
-	return done, s.fsys.SyncDir(s.dir)
+	s.aside = nil
+	return err
 }
 
 // SyncFile makes what was written to a file durable.
@@ -298,6 +339,9 @@ func (s *State) keep(old *oldStore) (name string, err error) {
 // renamed.
 func (s *State) secondName(path, second string) error {
 	err := s.fsys.Link(path, second)
+	if err == nil {
+		s.aside = append(s.aside, rename{path, second})
+	}
 	if err == nil || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
@@ -307,7 +351,16 @@ func (s *State) secondName(path, second string) error {
 	if _, err := os.Lstat(second); !errors.Is(err, fs.ErrNotExist) {
 		return fs.ErrExist
 	}
-	return s.fsys.Rename(path, second)
+	return s.rename(path, second)
+}
+
+// rename renames a file of the old store, and notes it for putBack.
+func (s *State) rename(from, to string) error {
+	err := s.fsys.Rename(from, to)
+	if err == nil {
+		s.aside = append(s.aside, rename{from, to})
+	}
+	return err
 }
 
 // moveAside gives a damaged store, and what is beside it, names that say so. The database itself keeps its own name too, until the rename.
@@ -318,7 +371,7 @@ func (s *State) moveAside(old *oldStore) (name string, err error) {
 		if n > 1 {
 			name = fmt.Sprintf("%s-%d", base, n)
 		}
-		if _, err := os.Lstat(filepath.Join(s.dir, name)); errors.Is(err, fs.ErrNotExist) {
+		if free(filepath.Join(s.dir, name)) {
 			break
 		}
 	}
@@ -329,11 +382,21 @@ func (s *State) moveAside(old *oldStore) (name string, err error) {
 		}
 	}
 	for _, end := range sideFiles {
-		if err := s.fsys.Rename(old.path+end, aside+end); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.rename(old.path+end, aside+end); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}
 	}
 	return name, nil
+}
+
+// free reports whether neither path nor a name that the engine derives from it is taken.
+func free(path string) bool {
+	for _, end := range append([]string{""}, sideFiles...) {
+		if _, err := os.Lstat(path + end); !errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
+	}
+	return true
 }
 
 // oldStore is the store that is to be replaced.
@@ -375,7 +438,7 @@ func (s *State) lockOld() (*oldStore, error) {
 	err = o.lock()
 	switch {
 	case err == nil:
-	case Damaged(err):
+	case unusable(err):
 		o.damaged = err
 	default:
 		return nil, errors.Join(err, o.close())
@@ -395,12 +458,22 @@ func (o *oldStore) strays() error {
 	return nil
 }
 
+// unusable reports whether err, of a file that we may write, says that it is no database, a broken one, or one of a format that the engine
+// does not write or know; swing-stores never had one, so that its header is damaged.
+func unusable(err error) bool {
+	var e *EngineError
+	return Damaged(err) || errors.As(err, &e) && (e.Code == lib.SQLITE_READONLY || e.Code == lib.SQLITE_ERROR)
+}
+
 // lockTimeout is how long to wait for another process to let go of the store, in milliseconds.
 const lockTimeout = 500
 
 // lock opens the store and locks out everybody else. In WAL mode every other connection, idle or not, holds a lock that this needs; in
 // rollback mode an idle one shows nowhere. A store in WAL mode is neither checkpointed nor robbed of its log when it is closed again.
 func (o *oldStore) lock() error {
+	if err := unix.Access(o.path, unix.W_OK); err != nil { // else the engine opens it read-only, and fails in odd ways
+		return &fs.PathError{Op: "open for writing", Path: o.path, Err: err}
+	}
 	db, err := OpenDB(o.path, ReadWrite, o.fsys)
 	if err != nil {
 		return err
