@@ -11,7 +11,11 @@ import (
 // maxValue is the longest value that the engine stores, in bytes: SQLITE_MAX_LENGTH, less room for the rest of a row.
 const maxValue = 1_000_000_000 - 4096
 
-// lineCutter cuts a stream into chunks of whole lines. A line that is longer than a chunk gets one of its own, with memory of its own.
+// largeLine is the number of pool chunks beyond which a line is large: lines of tens of megabytes must not be in memory by the pool.
+const largeLine = 16
+
+// lineCutter cuts a stream into chunks of whole lines. A line that is longer than a chunk gets one of its own, with memory of its own; of
+// large ones there is one at a time. It must be the only one that takes chunks from its pool.
 type lineCutter struct {
 	r    io.Reader
 	pool *Pool
@@ -43,8 +47,14 @@ func (c *lineCutter) next(ctx context.Context) (*Chunk, error) {
 
 // fill reads until there is at least one line, and a full chunk or the end.
 func (c *lineCutter) fill(ctx context.Context, chunk *Chunk) error {
+	if err := c.room(ctx, len(c.tail)); err != nil {
+		return err
+	}
 	chunk.Data = append(chunk.Data, c.tail...)
 	c.tail = c.tail[:0]
+	if cap(c.tail) > c.pool.size {
+		c.tail = nil
+	}
 	seen := 0
 	for !c.done {
 		n := len(chunk.Data)
@@ -54,6 +64,9 @@ func (c *lineCutter) fill(ctx context.Context, chunk *Chunk) error {
 			}
 			if seen = n; n > maxValue {
 				return errorf(format.ErrLimit, "line of more than %d bytes, the largest value that the database takes", maxValue)
+			}
+			if err := c.room(ctx, 2*n); err != nil {
+				return err
 			}
 			chunk.Data = append(make([]byte, 0, 2*n), chunk.Data...)
 		}
@@ -82,4 +95,31 @@ func releaseLines(chunk *Chunk, pool *Pool) {
 		chunk.Data = nil
 	}
 	chunk.Release()
+}
+
+// room waits until a chunk of n bytes may be made.
+func (c *lineCutter) room(ctx context.Context, n int) error {
+	if n <= largeLine*c.pool.size {
+		return nil
+	}
+	return c.pool.othersBack(ctx)
+}
+
+// othersBack waits until all chunks but the caller's one have come back. Those are on their way to stages that take none.
+func (p *Pool) othersBack(ctx context.Context) error {
+	var others []*Chunk
+	defer func() {
+		for _, c := range others {
+			p.put(c)
+		}
+	}()
+	for len(others) < cap(p.free)-1 {
+		select {
+		case c := <-p.free:
+			others = append(others, c)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }

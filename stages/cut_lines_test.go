@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 // Lines of n-1, n and n+1 bytes around the size of a chunk, with and without a last newline, read whole and byte by byte.
@@ -123,6 +124,69 @@ func TestSplitItems(t *testing.T) {
 		}
 		if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {
 			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+// Of large lines there is one at a time, whatever the pool has; small ones do not wait for it.
+func TestLineCutterLarge(t *testing.T) {
+	const size = 64
+	large := strings.Repeat("x", 2*largeLine*size) + "\n"
+	small := strings.Repeat(strings.Repeat("y", size-2)+"\n", 200)
+	input := large + small + large + large + small
+	pool := NewPool(3, size)
+	cut := lineCutter{r: strings.NewReader(input), pool: pool}
+
+	stopped := errors.New("stopped")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	timer := time.AfterFunc(20*time.Millisecond, func() { cancel(stopped) })
+	defer timer.Stop()
+	first, err := cut.next(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := len(first.Data)
+	for {
+		c, err := cut.next(ctx)
+		if err == stopped {
+			break
+		}
+		if err != nil || c == nil {
+			t.Fatal("no chunk", err)
+		}
+		got += len(c.Data)
+		releaseLines(c, pool)
+	}
+	if most := len(large) + len(small); got > most || got < most-size {
+		t.Errorf("%d bytes came while the first large line was there, want all up to the second one: %d", got, most)
+	}
+	releaseLines(first, pool)
+
+	cut.reset(strings.NewReader(input))
+	link := NewLink("chunks", 3, (*Chunk).Release)
+	done := make(chan string)
+	go func() {
+		all := ""
+		Each(context.Background(), link, func(c *Chunk) error { all += string(c.Data); releaseLines(c, pool); return nil })
+		done <- all
+	}()
+	for {
+		c, err := cut.next(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c == nil {
+			break
+		}
+		link.Send(context.Background(), c)
+	}
+	link.Close()
+	if all := <-done; all != input {
+		t.Errorf("%d bytes came out as %d others", len(input), len(all))
+	}
+	for range 3 {
+		if c := pool.tryGet(); c == nil || cap(c.Data) != size {
+			t.Error("the pool did not get its chunks back")
 		}
 	}
 }
