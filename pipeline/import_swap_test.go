@@ -104,6 +104,38 @@ func TestImportIntoStoreInUse(t *testing.T) {
 	}
 }
 
+// A damaged store that another process has open is in use all the same, and so is a log whose database was removed.
+func TestImportIntoDamagedStoreInUse(t *testing.T) {
+	t.Parallel()
+	wal := []string{"PRAGMA journal_mode=WAL", "BEGIN IMMEDIATE"}
+	for name, c := range map[string]struct {
+		statements []string
+		damage     func(dir string)
+	}{
+		"WAL mode":         {wal, func(dir string) { overwrite(t, dir, 0, "XXXX") }},
+		"rollback mode":    {wal[1:], func(dir string) { overwrite(t, dir, 0, "XXXX") }},
+		"database removed": {wal, func(dir string) { remove(t, dir, stages.StoreFile) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := ImportOptions{StateDir: oldStore(t), ExportDir: handMade().write(t)}
+			kill := hold(t, o.StateDir, c.statements...)
+			c.damage(o.StateDir)
+			before := content(t, o.StateDir)
+			_, err := Import(context.Background(), o)
+			var inUse *InUseError
+			if !errors.As(err, &inUse) || inUse.Path != filepath.Join(o.StateDir, stages.StoreFile) {
+				t.Errorf("error %v", err)
+			}
+			same(t, o.StateDir, before)
+			kill()
+			if sum, err := Import(context.Background(), o); err != nil || sum.MovedAside == "" {
+				t.Errorf("once nobody has it open: %v", err)
+			}
+			checkNew(t, o.StateDir)
+		})
+	}
+}
+
 // A store that comes into use while the import runs is refused too, at the swap.
 func TestImportStoreComesIntoUse(t *testing.T) {
 	t.Parallel()

@@ -417,8 +417,19 @@ func (o *oldStore) close() error {
 	return err
 }
 
-// lockOld finds the old store and locks it.
+// lockOld finds the old store and locks it, or where it is damaged makes sure that nobody has it open.
 func (s *State) lockOld() (*oldStore, error) {
+	o, err := s.findOld()
+	if err == nil && o.damaged != nil {
+		err = o.held()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+func (s *State) findOld() (*oldStore, error) {
 	o := &oldStore{path: filepath.Join(s.dir, StoreFile), fsys: s.fsys}
 	info, err := os.Lstat(o.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -463,6 +474,36 @@ func (o *oldStore) strays() error {
 func unusable(err error) bool {
 	var e *EngineError
 	return Damaged(err) || errors.As(err, &e) && (e.Code == lib.SQLITE_READONLY || e.Code == lib.SQLITE_ERROR)
+}
+
+// Where the engine locks: the bytes that no page uses (os.h, PENDING_BYTE) of the database, and those behind the lock array of the -shm
+// (wal.c, WAL_LOCK; os_unix.c, UNIX_SHM_DMS), of which every connection in WAL mode holds one.
+var lockPlaces = []struct {
+	end        string
+	start, len int64
+}{{"", 0x40000000, 512}, {"-shm", 120, 9}}
+
+// held returns an InUseError where another process holds one of the engine's locks. The engine itself does not come that far with a damaged
+// database. We must have no connection to it: closing a descriptor gives up the locks of the process.
+func (o *oldStore) held() error {
+	for _, place := range lockPlaces {
+		f, err := o.fsys.OpenFile(o.path+place.end, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		lock := syscall.Flock_t{Type: syscall.F_WRLCK, Start: place.start, Len: place.len}
+		err = syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &lock)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		if lock.Type != syscall.F_UNLCK {
+			return &InUseError{Path: o.path, Err: fmt.Errorf("process %d has it open, and it is damaged (%v)", lock.Pid, o.damaged)}
+		}
+	}
+	return nil
 }
 
 // lockTimeout is how long to wait for another process to let go of the store, in milliseconds.
