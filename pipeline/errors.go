@@ -32,4 +32,8 @@ var (
 	// ErrNotStore: the file is there and is no SQLite database, or is one
 	// without the tables and columns of a swing-store.
 	ErrNotStore = stages.ErrNotStore
+
+	// ErrLogUnreadable: commits of the store are only in its write-ahead log,
+	// which cannot be read where the directory cannot be written.
+	ErrLogUnreadable = stages.ErrLogUnreadable
 )

@@ -142,7 +142,8 @@ func (p *Plan) readHeaps(s *Store) error {
 	if !s.schema.tables["snapshots"] {
 		return nil
 	}
-	const sql = `SELECT rowid, vatID, snapPos, hash, inUse IS 1, compressedSnapshot IS NOT NULL, octet_length(compressedSnapshot)
+	// For typeof the engine looks at the header of a row only; for IS NOT NULL in a result it reads the heap.
+	const sql = `SELECT rowid, vatID, snapPos, hash, inUse IS 1, typeof(compressedSnapshot) <> 'null', octet_length(compressedSnapshot)
 		FROM snapshots WHERE inUse IS 1 OR inUse IS NULL AND compressedSnapshot IS NOT NULL ORDER BY vatID, snapPos`
 	return s.db.Query(sql, func(q *Stmt) error {
 		if q.Type(1) != lib.SQLITE_TEXT || q.Type(2) != lib.SQLITE_INTEGER {

@@ -20,6 +20,9 @@ import (
 // ErrNoStore: the state directory, or swingstore.sqlite in it, is missing.
 var ErrNoStore = errors.New("no swing-store")
 
+// ErrLogUnreadable: commits of the store are only in its write-ahead log, and its directory cannot be written, which reading them needs.
+var ErrLogUnreadable = errors.New("the write-ahead log holds commits and cannot be read without writing beside it")
+
 // ErrNotStore: the file is no SQLite database, or one without the tables and columns of a swing-store.
 var ErrNotStore = errors.New("not a swing-store")
 
@@ -83,7 +86,11 @@ func (s *Store) find(stateDir string) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%w: %s is no regular file", ErrNotStore, s.path)
 	}
-	return nil
+	// The engine keeps its log beside the file itself, not beside a link to it.
+	if info, err = os.Lstat(s.path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		s.path, err = filepath.EvalSymlinks(s.path)
+	}
+	return err
 }
 
 func (s *Store) open() error {
@@ -148,7 +155,7 @@ func (s *Store) hotJournal() error {
 // openFrozen reads a store as a file that nobody changes, see Unchanged.
 func (s *Store) openFrozen(cause error) error {
 	if info, err := os.Stat(s.path + "-wal"); err == nil && info.Size() > 0 {
-		return fmt.Errorf("%s-wal holds commits, and reading them needs to write %s-shm: %w", s.path, s.path, cause)
+		return &logError{s.path, cause}
 	}
 	info, err := os.Stat(s.path)
 	if err != nil {
@@ -164,6 +171,18 @@ func (s *Store) openFrozen(cause error) error {
 	}
 	return nil
 }
+
+// logError is ErrLogUnreadable of one store.
+type logError struct {
+	path  string
+	cause error
+}
+
+func (e *logError) Error() string {
+	return fmt.Sprintf("%s-wal holds commits, and reading them needs to write %s-shm: %v", e.path, e.path, e.cause)
+}
+
+func (e *logError) Unwrap() []error { return []error{ErrLogUnreadable, e.cause} }
 
 // notStore tells files that are no databases, and such that a writer has locked, from other failures.
 func (s *Store) notStore(err error) error {

@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"swingport/format"
 	"swingport/testdata"
 )
 
@@ -241,6 +243,71 @@ func TestNoStores(t *testing.T) {
 		if err := open(c.dir); !errors.Is(err, c.is) || !strings.Contains(fmt.Sprint(err), c.says) {
 			t.Errorf("%s: %v", c.name, err)
 		}
+	}
+}
+
+// A store behind a link: the engine's files are beside the store itself, and nothing is left there either.
+func TestLinkedStore(t *testing.T) {
+	for name, height := range map[string]float64{"tiny": 1234567, "tiny1a": 1234567, "tinywal": 1234568} {
+		real, dir := testdata.Store(t, name), t.TempDir()
+		if err := os.Symlink(filepath.Join(real, StoreFile), filepath.Join(dir, StoreFile)); err != nil {
+			t.Fatal(err)
+		}
+		files := func() string {
+			var names []string
+			for _, d := range []string{real, dir} {
+				entries, err := os.ReadDir(d)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range entries {
+					names = append(names, e.Name())
+				}
+			}
+			return strings.Join(names, " ")
+		}
+		before := files()
+		s, err := OpenStore(context.Background(), dir, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if h, err := s.Height(); h != height || err != nil {
+			t.Errorf("%s: height %v, %v", name, h, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if after := files(); after != before {
+			t.Errorf("%s: left %s, before %s", name, after, before)
+		}
+	}
+}
+
+// A plan knows how large heaps are without reading them.
+func TestPlanReadsNoHeaps(t *testing.T) {
+	b := testdata.Build(t)
+	b.Exec("INSERT INTO snapshots VALUES ('v1', 3, 1, 'hash', 1, 1, zeroblob(20000000))")
+	b.Exec("INSERT INTO snapshots VALUES ('v1', 2, NULL, 'hash', 1, 1, zeroblob(20000000))")
+	b.Exec("INSERT INTO bundles VALUES ('b1-00', zeroblob(20000000))")
+	b.Close()
+	var read atomic.Int64
+	s, err := OpenStore(context.Background(), b.Dir, &FS{Before: func(op Op) error {
+		if op.Kind == OpRead {
+			read.Add(int64(op.Len))
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, mode := range []format.ArtifactMode{format.None, format.Debug} {
+		if _, err := NewPlan(context.Background(), s, mode); err != nil {
+			t.Errorf("%s: %v", mode, err)
+		}
+	}
+	if n := read.Load(); n == 0 || n > 1<<20 {
+		t.Errorf("%d bytes were read", n)
 	}
 }
 

@@ -59,6 +59,9 @@ func hint(err error, cmd *cobra.Command) string {
 		}
 		return fmt.Sprintf("see %s --help", cmd.CommandPath())
 	}
+	if errors.Is(err, pipeline.ErrLogUnreadable) {
+		return "run as the user that the node runs as, or copy the directory and read the copy"
+	}
 	if h := systemHint(err); h != "" {
 		return h
 	}

@@ -42,6 +42,9 @@ func TestErrorsAndHints(t *testing.T) {
 			"check --state-dir and --home: the state directory is the one that holds swingstore.sqlite"},
 		{"no database", "export", pipeline.ErrNotStore, "not a swing-store|" +
 			"the file is damaged or no swing-store: check --state-dir, or restore swingstore.sqlite from a backup"},
+		{"log in a read-only directory", "export", fmt.Errorf("%w: %w", pipeline.ErrLogUnreadable, syscall.EACCES),
+			"the write-ahead log holds commits and cannot be read without writing beside it: permission denied|" +
+				"run as the user that the node runs as, or copy the directory and read the copy"},
 		{"disk full", "export", &fs.PathError{Op: "write", Path: "e/x", Err: syscall.ENOSPC}, "write e/x: no space left on device|" +
 			"the disk is full: make room, or name other places with --export-dir, --state-dir and --temp-dir"},
 		{"permission", "import", &fs.PathError{Op: "open", Path: "s", Err: syscall.EACCES}, "open s: permission denied|" +
