@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -176,13 +175,11 @@ func (o *ExportOptions) defaults() (err error) {
 	if o.Reader != ReaderSweep && o.Reader != ReaderEngine {
 		return fmt.Errorf("unknown reader %q: %s or %s", o.Reader, ReaderSweep, ReaderEngine)
 	}
-	if o.Workers <= 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
-	}
+	o.Workers = workers(o.Workers)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return nil
+	return checkTempDir(o.TempDir)
 }
 
 // checkHeight compares the committed height with the one that is expected, in the reference's words.

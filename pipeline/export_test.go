@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -456,6 +457,16 @@ func TestExportIntoExport(t *testing.T) {
 	if _, _, err := runExport(t, ExportOptions{StateDir: b.Dir, ExportDir: dir}); !errors.Is(err, os.ErrExist) {
 		t.Errorf("a second export: %v", err)
 	}
+	// What is no directory is refused; nobody waits for the writer of a pipe.
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{pipe, filepath.Join(pipe, "below"), filepath.Join(b.Dir, stages.StoreFile)} {
+		if _, _, err := runExport(t, ExportOptions{StateDir: b.Dir, ExportDir: dir}); !errors.Is(err, syscall.ENOTDIR) {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
 	// Directories are made, and removed again after a failure, those above too.
 	deep := filepath.Join(t.TempDir(), "a", "b", "c")
 	one := 1.0
@@ -501,6 +512,8 @@ func TestExportOptionErrors(t *testing.T) {
 		"export-data-mode": {ExportDataMode: "some"},
 		"repair-metadata":  {ExportDataMode: format.RepairMetadata},
 		"unknown reader":   {Reader: "guess"},
+		"temporary files":  {TempDir: filepath.Join(b.Dir, "missing")},
+		"not a directory":  {TempDir: filepath.Join(b.Dir, stages.StoreFile)},
 	} {
 		o.StateDir = b.Dir
 		dir, _, err := runExport(t, o)

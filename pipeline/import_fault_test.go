@@ -272,6 +272,12 @@ func TestImportSpillFails(t *testing.T) {
 	}
 	o.StateDir, o.TempDir = oldStore(t), filepath.Join(t.TempDir(), "nowhere")
 	before := content(t, o.StateDir)
+	if _, err := Import(context.Background(), o); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "temporary files") {
+		t.Errorf("a missing directory: %v", err)
+	}
+	if err := os.Mkdir(o.TempDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	_, err := importInto(context.Background(), o, fsys)
 	var artifact *ArtifactError
 	if !errors.Is(err, syscall.ENOSPC) || !errors.As(err, &artifact) || artifact.Name != heapOne {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -42,13 +41,11 @@ func (o *ImportOptions) defaults() (err error) {
 	if o.ExportDataMode == format.Skip {
 		return refuse("Repopulation of artifacts not yet supported")
 	}
-	if o.Workers <= 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
-	}
+	o.Workers = workers(o.Workers)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return nil
+	return checkTempDir(o.TempDir)
 }
 
 // refuse makes an error in the reference's words, which begin with capitals.

@@ -1,7 +1,12 @@
 package pipeline
 
 import (
+	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"runtime"
+	"syscall"
 
 	"swingport/format"
 	"swingport/stages"
@@ -30,7 +35,7 @@ type ExportOptions struct {
 	NoVerify  bool   // report what is wrong in Summary.Defects instead of failing
 	Checksums bool   // add a SHA256SUMS
 	Reader    string // ReaderSweep or ReaderEngine; "" means ReaderSweep
-	Workers   int    // goroutines of each parallel stage; 0 means GOMAXPROCS
+	Workers   int    // goroutines of each parallel stage, 16 at most; 0 means GOMAXPROCS
 	TempDir   string // where stages spill; "" means the export directory
 
 	Status *Status      // counters for whoever polls; may be nil
@@ -54,7 +59,7 @@ type ImportOptions struct {
 
 	NoCheck bool   // leave out PRAGMA quick_check of the new store
 	KeepOld bool   // keep the old database under a name that says its height
-	Workers int    // goroutines of each parallel stage; 0 means GOMAXPROCS
+	Workers int    // goroutines of each parallel stage, 16 at most; 0 means GOMAXPROCS
 	TempDir string // where stages spill; "" means the state directory
 
 	Status *Status      // counters for whoever polls; may be nil
@@ -84,4 +89,30 @@ type Summary struct {
 
 	KeptOld    string `json:"keptOld,omitempty"`    // file that holds the old store, by KeepOld
 	MovedAside string `json:"movedAside,omitempty"` // file that holds the old store, since it was damaged
+}
+
+// checkTempDir refuses a directory for temporary files that is none, before hours of work end at the first file that is spilled.
+func checkTempDir(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		err = &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
+	}
+	if err != nil {
+		return fmt.Errorf("directory for temporary files: %w", err)
+	}
+	return nil
+}
+
+// maxWorkers bounds what the workers' buffers take; a single reader or writer is the limit long before.
+const maxWorkers = 16
+
+// workers is how many goroutines a parallel stage gets where n were asked for.
+func workers(n int) int {
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	return min(n, maxWorkers)
 }

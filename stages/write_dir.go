@@ -47,6 +47,9 @@ func NewDirSink(dir string, checksums bool, fsys *FS) (*DirSink, error) {
 	d := &DirSink{dir: dir, fsys: fsys, sums: checksums, sumOf: map[string][32]byte{}}
 	made, err := fsys.MkdirAll(dir, 0o777)
 	d.made = made
+	if info, statErr := os.Stat(dir); err == nil && statErr == nil && !info.IsDir() { // to open a pipe would wait for its writer
+		err = &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
+	}
 	if err == nil {
 		err = d.prepare()
 	}
