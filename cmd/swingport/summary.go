@@ -36,11 +36,12 @@ func (a *app) transfer(t *transferFlags, verb string, job func(*pipeline.Status,
 }
 
 // logger is where the library tells what happens, nil unless somebody asked.
+// What it tells of each artifact is left out: there can be a million.
 func (a *app) logger(verbose bool) *slog.Logger {
 	if !verbose {
 		return nil
 	}
-	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
 
 // print writes to stdout, which is for data and nothing else.
