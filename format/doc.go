@@ -1,6 +1,7 @@
 // Package format reads and writes the bytes of a swing-store export: artifact
 // names, the manifest, the lines of export data and the metadata records in
-// them, transcript spans and their hashes, and bundles.
+// them, transcript spans and their hashes, and bundles; and of an archive that
+// holds one: its header, its tar headers, its index and its seek table.
 //
 // It promises the bytes that the reference implementation (Agoric's
 // @agoric/swing-store 0.10.0 and @agoric/cosmic-swingset 0.42.0) writes, down to

@@ -323,7 +323,7 @@ func completeFlag(cmd *cobra.Command, name string, values ...string) {
 
 // addHow adds the flags that change nothing in the result.
 func (t *transferFlags) addHow(f *pflag.FlagSet) {
-	addValue(f, &t.workers, parseWorkers, "workers", "work `N` wide (default 0: as wide as the machine)")
+	addValue(f, &t.workers, parseWorkers, "workers", "work `N` wide, 16 at most (default 0: as wide as the machine)")
 	addBool(f, &t.json, "json", "print the summary as one JSON object")
 	addBool(f, &t.verbose, "verbose", "say what happens; without a terminal, how far it is")
 }
