@@ -55,7 +55,7 @@ func Export(ctx context.Context, o ExportOptions) (sum Summary, err error) {
 	if err := sink.Commit(plan.Height, o.ArtifactMode, x.names, x.withData()); err != nil {
 		return sum, err
 	}
-	return x.summary(time.Since(began)), nil
+	return x.summary(began), nil
 }
 
 // stages is the whole export. Everything left of an arrow runs beside everything right of it:

@@ -134,7 +134,7 @@ func (x *export) names(f func(name string) error) error {
 	return x.plan.BundleNames(f)
 }
 
-func (x *export) summary(took time.Duration) Summary {
+func (x *export) summary(began time.Time) Summary {
 	s := Summary{
 		BlockHeight:  x.plan.Height,
 		ArtifactMode: string(x.o.ArtifactMode),
@@ -144,11 +144,11 @@ func (x *export) summary(took time.Duration) Summary {
 		Items:        x.items.Load(),
 		KVRows:       x.sorter.Rows(),
 		Bytes:        x.sink.Bytes(),
-		Seconds:      took.Seconds(),
 
 		ExportDataSHA256: x.sink.DataSum(),
 	}
 	s.Artifacts = s.Snapshots + s.Spans + s.Bundles
+	s.took(began)
 	defects, warnings := x.check.Found()
 	s.Defects = append([]string{}, defects...)
 	s.Warnings = append(append([]string{}, warnings...), x.plan.Untiled()...)

@@ -38,7 +38,7 @@ func importInto(ctx context.Context, o ImportOptions, fsys *stages.FS) (sum Summ
 	} else {
 		err = x.replace(ctx)
 	}
-	sum.Seconds = time.Since(began).Seconds()
+	sum.took(began)
 	return sum, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"syscall"
+	"time"
 
 	"swingport/format"
 	"swingport/stages"
@@ -82,6 +83,7 @@ type Summary struct {
 	Bytes  int64 `json:"bytes"`  // export data and artifacts, uncompressed
 
 	Seconds          float64 `json:"seconds"`          // wall-clock time
+	MBPerSecond      float64 `json:"mbPerSecond"`      // Bytes by Seconds, in 10^6 bytes
 	ExportDataSHA256 string  `json:"exportDataSHA256"` // hex; "" without export data
 
 	Warnings []string `json:"warnings"` // worked, but somebody should know
@@ -89,6 +91,14 @@ type Summary struct {
 
 	KeptOld    string `json:"keptOld,omitempty"`    // file that holds the old store, by KeepOld
 	MovedAside string `json:"movedAside,omitempty"` // file that holds the old store, since it was damaged
+}
+
+// took sets the time since began, and the speed.
+func (s *Summary) took(began time.Time) {
+	s.Seconds = time.Since(began).Seconds()
+	if s.Seconds > 0 {
+		s.MBPerSecond = float64(s.Bytes) / 1e6 / s.Seconds
+	}
 }
 
 // checkTempDir refuses a directory for temporary files that is none, before hours of work end at the first file that is spilled.

@@ -11,7 +11,7 @@ import (
 
 var mainnetSummary = pipeline.Summary{
 	BlockHeight: 10000001, ArtifactMode: "archival", Artifacts: 2082, Snapshots: 85, Spans: 1957, Bundles: 40,
-	Items: 392870, KVRows: 1450000, Bytes: 1_238_000_000, Seconds: 4.1, ExportDataSHA256: "ab12",
+	Items: 392870, KVRows: 1450000, Bytes: 1_238_000_000, Seconds: 4.1, MBPerSecond: 302, ExportDataSHA256: "ab12",
 }
 
 func TestSummaryLine(t *testing.T) {
@@ -52,7 +52,7 @@ func TestSummaryAsJSON(t *testing.T) {
 		t.Fatalf("exit code %d: %s", rc, f.err.String())
 	}
 	want := `{"blockHeight":10000001,"artifactMode":"archival","artifacts":2082,"snapshots":85,"spans":1957,"bundles":40,` +
-		`"items":392870,"kvRows":1450000,"bytes":1238000000,"seconds":4.1,"exportDataSHA256":"ab12","warnings":[],"defects":[]}` + "\n"
+		`"items":392870,"kvRows":1450000,"bytes":1238000000,"seconds":4.1,"mbPerSecond":302,"exportDataSHA256":"ab12","warnings":[],"defects":[]}` + "\n"
 	if f.out.String() != want || f.err.Len() > 0 {
 		t.Errorf("stdout %s, stderr %s", f.out.String(), f.err.String())
 	}

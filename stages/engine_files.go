@@ -1,0 +1,78 @@
+package stages
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"modernc.org/libc"
+	lib "modernc.org/sqlite/lib"
+)
+
+// walState is what the pinned read transaction says of the write-ahead log: the number of its frames that belong to the snapshot, the
+// database size in pages, and the log's salts. It is zero where no frame does.
+type walState struct {
+	frames, pages uint32
+	salt          [2]uint32
+}
+
+// walState reads the wal-index header that the open read transaction has pinned, by way of sqlite3_snapshot_get (whose opaque result
+// is that header: sqlite3.c, struct WalIndexHdr). Outside WAL mode, and before the first frame was ever written, there is none.
+func (d *DB) walState() walState {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	zm, pp := d.cstring("main"), d.malloc(8)
+	defer libc.Xfree(d.tls, zm)
+	defer libc.Xfree(d.tls, pp)
+	if lib.Xsqlite3_snapshot_get(d.tls, d.db, zm, pp) != lib.SQLITE_OK {
+		return walState{}
+	}
+	snap := *(*uintptr)(ptr(pp))
+	defer lib.Xsqlite3_snapshot_free(d.tls, snap)
+	h := unsafe.Slice((*uint32)(ptr(snap)), 12)
+	return walState{frames: h[4], pages: h[5], salt: [2]uint32{h[8], h[9]}}
+}
+
+// file is one of the engine's own open files. Reading through it needs no second descriptor, whose closing would drop the locks that
+// the engine holds on the same file (POSIX locks belong to the process).
+type file struct {
+	tls  *libc.TLS // not the connection's: reads run beside it
+	file uintptr
+	read func(tls *libc.TLS, file, buf uintptr, n int32, off int64) int32
+}
+
+// openFile returns the database file (lib.SQLITE_FCNTL_FILE_POINTER) or its journal or log (_JOURNAL_POINTER) as the engine has it open.
+func (d *DB) openFile(op int32) (*file, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	zm, pp := d.cstring("main"), d.malloc(8)
+	defer libc.Xfree(d.tls, zm)
+	defer libc.Xfree(d.tls, pp)
+	if rc := lib.Xsqlite3_file_control(d.tls, d.db, zm, op, pp); rc != lib.SQLITE_OK {
+		return nil, d.fail("file control", rc)
+	}
+	f := *(*uintptr)(ptr(pp))
+	if f == 0 || (*lib.Tsqlite3_file)(ptr(f)).FpMethods == 0 {
+		return nil, fmt.Errorf("%s: the file is not open", d.path)
+	}
+	methods := (*lib.Tsqlite3_io_methods)(ptr((*lib.Tsqlite3_file)(ptr(f)).FpMethods))
+	h := &file{tls: libc.NewTLS(), file: f}
+	h.read = *(*func(*libc.TLS, uintptr, uintptr, int32, int64) int32)(unsafe.Pointer(&struct{ p uintptr }{methods.FxRead}))
+	return h, nil
+}
+
+// readAt fills p from offset off of the file. What lies past its end is an error.
+func (f *file) readAt(p []byte, off int64) error {
+	rc := f.read(f.tls, f.file, address(p), int32(len(p)), off)
+	runtime.KeepAlive(p)
+	switch rc {
+	case lib.SQLITE_OK:
+		return nil
+	case lib.SQLITE_IOERR_SHORT_READ:
+		return fmt.Errorf("read %d bytes at offset %d: the file ends before", len(p), off)
+	default:
+		return fmt.Errorf("read %d bytes at offset %d: %s", len(p), off, libc.GoString(lib.Xsqlite3_errstr(f.tls, rc)))
+	}
+}
+
+func (f *file) close() { f.tls.Close() }
