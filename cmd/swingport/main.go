@@ -210,8 +210,8 @@ func (a *app) withSignals(parent context.Context) (context.Context, func()) {
 		case sig := <-arrived:
 			signal.Reset(handled...)
 			err := &signalError{sig.(syscall.Signal)}
-			cancel(err)
 			a.warn("warning", signalName(err.sig)+": removing what is unfinished; a second signal kills at once")
+			cancel(err) // after it, or a short run would end without having said so
 		case <-ctx.Done():
 		}
 	}()
