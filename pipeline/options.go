@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -20,14 +21,27 @@ const (
 	ReaderEngine = "engine" // SQL in rowid order
 )
 
-// ExportOptions says what to export, and where to. The zero value of every
-// field but StateDir and ExportDir is a default.
+// AutoMode is an artifact mode of exports, not of a manifest: the most complete
+// of archival, replay and operational that the store can satisfy.
+const AutoMode format.ArtifactMode = "auto"
+
+// ExportOptions says what to export, and where to: a directory, or with Archive
+// one file. The zero value of every field but StateDir and ExportDir or Archive
+// is a default.
 type ExportOptions struct {
 	StateDir  string // the directory that holds swingstore.sqlite
 	ExportDir string // the directory to export to; made if it is missing
 
-	ArtifactMode   format.ArtifactMode   // "" means operational
-	ExportDataMode format.ExportDataMode // "" means skip
+	Archive string    // the file to export to, instead of a directory; "-" is Stdout
+	Stdout  io.Writer // what Archive "-" is written to
+	Format  string    // of the archive: "tar" or "tar.zst"; "" goes by the name's end, and is "tar.zst" for "-"
+	Level   string    // of a tar.zst: "fastest", "default", "better" or "best"; "" means default
+	ModTime int64     // of an archive's entries, in seconds of Unix time
+
+	Snapshots format.SnapshotForm // "" means raw, the only form that the reference takes
+
+	ArtifactMode   format.ArtifactMode   // or AutoMode; "" means operational, and AutoMode for an archive
+	ExportDataMode format.ExportDataMode // "" means skip, and all for an archive
 
 	// CheckBlockHeight is the height that the store must have committed. Nil
 	// and zero check nothing, as in the reference.
@@ -46,10 +60,15 @@ type ExportOptions struct {
 }
 
 // ImportOptions says what to import, and where to. The zero value of every
-// field but StateDir and ExportDir is a default.
+// field but StateDir and ExportDir or Archive is a default.
 type ImportOptions struct {
 	StateDir  string // the directory that gets swingstore.sqlite; made if it is missing
 	ExportDir string // the directory that holds export-manifest.json
+
+	Archive   string    // the tar, tar.zst or tar.gz to import, instead of a directory; "-" is Stdin
+	Stdin     io.Reader // what Archive "-" is read from
+	MaxItem   int64     // the largest item, line or bundle, in bytes; 0 means 64 MiB
+	MaxWindow int64     // the largest window of a zstd stream, in bytes; 0 means 64 MiB
 
 	ArtifactMode   format.ArtifactMode   // "" means the manifest's, or operational
 	ExportDataMode format.ExportDataMode // "" means all
@@ -81,6 +100,8 @@ type Summary struct {
 	Items  int64 `json:"items"`  // transcript items in the spans
 	KVRows int64 `json:"kvRows"` // kvStore rows in the export data
 	Bytes  int64 `json:"bytes"`  // export data and artifacts, uncompressed
+
+	ArchiveBytes int64 `json:"archiveBytes,omitempty"` // of the archive as it was written
 
 	Seconds          float64 `json:"seconds"`          // wall-clock time
 	MBPerSecond      float64 `json:"mbPerSecond"`      // Bytes by Seconds, in 10^6 bytes
