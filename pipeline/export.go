@@ -15,7 +15,12 @@ import (
 //
 // Errors are an *IncompleteError where the store lacks what the mode needs, an *ArtifactError for a hash that does not match, an
 // *ExistsError where there is an export already, ErrNoStore and ErrNotStore; or whatever the system says.
-func Export(ctx context.Context, o ExportOptions) (sum Summary, err error) {
+func Export(ctx context.Context, o ExportOptions) (Summary, error) {
+	return exportTo(ctx, o, func(o *ExportOptions) (sink, error) { return newDirSink(o) })
+}
+
+// exportTo is Export into a sink, which is opened when the store is found good for the mode.
+func exportTo(ctx context.Context, o ExportOptions, open func(*ExportOptions) (sink, error)) (sum Summary, err error) {
 	began := time.Now()
 	if err := o.defaults(); err != nil {
 		return sum, err
@@ -36,11 +41,11 @@ func Export(ctx context.Context, o ExportOptions) (sum Summary, err error) {
 	if err != nil {
 		return sum, err
 	}
-	sink, err := stages.NewDirSink(o.ExportDir, o.Checksums, o.fs)
+	sink, err := open(&o)
 	if err != nil {
 		return sum, err
 	}
-	defer func() { err = errors.Join(err, sink.Abort()) }()
+	defer func() { err = errors.Join(err, sink.abort()) }()
 	x := newExport(o, store, plan, sink)
 	defer x.sorter.Close()
 	o.Log.Info("starting the export", "height", string(format.AppendNumber(nil, plan.Height)), "mode", o.ArtifactMode, "reader", x.reader)
@@ -52,7 +57,7 @@ func Export(ctx context.Context, o ExportOptions) (sum Summary, err error) {
 		return sum, err
 	}
 	o.Status.SetPhase("sync", 0)
-	if err := sink.Commit(plan.Height, o.ArtifactMode, x.names, x.withData()); err != nil {
+	if err := sink.commit(ctx, x); err != nil {
 		return sum, err
 	}
 	return x.summary(began), nil
@@ -60,8 +65,8 @@ func Export(ctx context.Context, o ExportOptions) (sum Summary, err error) {
 
 // stages is the whole export. Everything left of an arrow runs beside everything right of it:
 //
-//	sweep -> items -> assemble spans -> artifacts -> check -> parts -> write
-//	      -> kv rows -> sort -> (all rows read) -> export data -> write
+//	sweep -> items -> assemble spans -> artifacts -> check -> parts -> sink
+//	      -> kv rows -> sort -> (all rows read) -> export data -> sink
 //	snapshots, bundles -----------------> artifacts
 func (x *export) stages(ctx context.Context) error {
 	o, r := x.o, newRun(ctx)
@@ -71,16 +76,18 @@ func (x *export) stages(ctx context.Context) error {
 	if x.withData() {
 		r.workers("sort kv", stages.SortWorkers(o.Workers), func(ctx context.Context) error { return x.sorter.Work(ctx, x.tables.KV) }, x.sorted)
 		r.stage("export data", x.exportData, x.lines)
-		r.stage("write export data", func(ctx context.Context) error { return x.sink.Data(ctx, x.lines) })
 	}
 	r.stage("assemble spans", func(ctx context.Context) error { return x.spans.Run(ctx, x.tables.Items) }, x.artifacts)
-	r.stage("read snapshots", func(ctx context.Context) error { return stages.ReadSnapshots(ctx, x.store, x.plan, x.heaps) }, x.heaps)
+	r.stage("read snapshots", x.readSnapshots, x.heaps)
 	r.stage("read bundles", func(ctx context.Context) error { return stages.ReadBundles(ctx, x.store, x.plan, x.bundles) }, x.bundles)
-	for _, in := range []*stages.Link[*stages.Artifact]{x.artifacts, x.heaps, x.bundles} {
-		r.workers("check", o.Workers, func(ctx context.Context) error { return x.check.Work(ctx, in, x.send) }, x.parts)
+	if x.wants.ordered {
+		r.stage("order artifacts", x.inOrder, x.queue)
+		r.workers("check", o.Workers, x.checkInOrder)
+	} else {
+		for _, in := range []*stages.Link[*stages.Artifact]{x.artifacts, x.heaps, x.bundles} {
+			r.workers("check", o.Workers, func(ctx context.Context) error { return x.check.Work(ctx, in, x.send) }, x.parts)
+		}
 	}
-	for _, in := range x.parts.links {
-		r.stage("write artifacts", func(ctx context.Context) error { return x.sink.Artifacts(ctx, in) })
-	}
+	x.sink.start(r, x)
 	return r.wait()
 }

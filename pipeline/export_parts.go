@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +17,8 @@ type export struct {
 	o      ExportOptions
 	store  *stages.Store
 	plan   *stages.Plan
-	sink   *stages.DirSink
+	sink   sink
+	wants  wants
 	reader string
 
 	tables *stages.Tables
@@ -25,10 +27,17 @@ type export struct {
 	check  *stages.Check
 
 	sorted                    gate // opens when all runs are sorted
-	lines                     *stages.Link[*stages.Chunk]
 	artifacts, heaps, bundles *stages.Link[*stages.Artifact]
-	parts                     *fanOut
 
+	// What comes out of the check, for the sink.
+	parts *fanOut                                        // unless the sink wants the artifacts ordered
+	queue *stages.Ordered[*stages.Artifact, stages.Part] // if it does
+	lines *stages.Link[*stages.Chunk]                    // the export data, if withData
+
+	defects struct {
+		sync.Mutex
+		list []string
+	}
 	count [4]atomic.Int64 // artifacts by format.Kind
 	items atomic.Int64
 }
@@ -36,12 +45,15 @@ type export struct {
 // openSpansBytes is what spans being put together may take before some are spilled: several hundred vats that are all at work.
 const openSpansBytes = 80 << 20
 
-func newExport(o ExportOptions, store *stages.Store, plan *stages.Plan, sink *stages.DirSink) *export {
-	x := &export{o: o, store: store, plan: plan, sink: sink, sorted: make(gate)}
-	x.check = &stages.Check{NoVerify: o.NoVerify, Count: x.counted}
+func newExport(o ExportOptions, store *stages.Store, plan *stages.Plan, sink sink) *export {
+	x := &export{o: o, store: store, plan: plan, sink: sink, wants: sink.wants(), sorted: make(gate)}
+	x.check = &stages.Check{OnDefect: o.onDefect, Unreadable: o.onDefect != nil, Sums: x.wants.sums, Count: x.counted}
+	if o.NoVerify && o.onDefect == nil {
+		x.check.OnDefect = x.noteDefect
+	}
 	temp := o.TempDir
 	if temp == "" {
-		temp = sink.TempDir()
+		temp = sink.tempDir()
 	}
 	x.tables = stages.NewTables(plan.NeedsItems(), x.withData(), stages.SortWorkers(o.Workers))
 	x.sorter = stages.NewKVSorter(temp, o.fs)
@@ -50,10 +62,18 @@ func newExport(o ExportOptions, store *stages.Store, plan *stages.Plan, sink *st
 	x.heaps = stages.NewLink[*stages.Artifact]("snapshots", 1, nil)
 	x.bundles = stages.NewLink[*stages.Artifact]("bundles", 1, nil)
 	x.parts = newFanOut(o.Workers, 3)
+	x.queue = stages.NewOrdered[*stages.Artifact]("check", o.Workers, partsAhead, stages.Part.Release)
 	x.spans = stages.NewAssembler(plan, openSpansBytes, temp, o.fs, x.artifacts)
 	x.reader = x.chooseReader()
 	return x
 }
+
+// partsAhead is how many parts of an artifact may wait for those before it. Few fill it: what bounds the memory is the room that parts take
+// up where they come from.
+const partsAhead = 64
+
+// heapsAhead is how many bytes of heaps may wait for those before them.
+const heapsAhead = 32 << 20
 
 // chooseReader says how the large tables are read; see DESIGN.md, decision 1.
 func (x *export) chooseReader() string {
@@ -85,7 +105,8 @@ func (x *export) readRows(ctx context.Context) error {
 	return stages.Sweep(ctx, x.store, x.tables, x.o.Status.AddBytes, defect)
 }
 
-func (x *export) withData() bool { return x.o.ExportDataMode == format.All }
+// withData reports whether the sink gets the export data.
+func (x *export) withData() bool { return x.wants.data && x.o.ExportDataMode == format.All }
 
 // startPhase tells the status what there is to do, in bytes of the store.
 func (x *export) startPhase() {
@@ -96,6 +117,15 @@ func (x *export) startPhase() {
 	}
 	x.o.Status.SetPhase("export", total)
 	x.o.Status.SetArtifacts(int64(heaps + spans + bundles))
+}
+
+// readSnapshots unpacks as far ahead as a sink that takes one artifact after the other needs to keep all workers busy.
+func (x *export) readSnapshots(ctx context.Context) error {
+	ahead := 0
+	if x.wants.ordered {
+		ahead = heapsAhead
+	}
+	return stages.NewSnapshotReader(x.store, x.wants.snapshots, x.o.Workers, ahead).Run(ctx, x.plan, x.heaps)
 }
 
 // exportData waits until every row is in a sorted run.
@@ -111,6 +141,31 @@ func (x *export) send(ctx context.Context, p stages.Part) error {
 	return x.parts.links[p.Order%len(x.parts.links)].Send(ctx, p)
 }
 
+// inOrder queues the artifacts in the order in which such a sink gets them: snapshots, bundles, then spans as they become complete.
+func (x *export) inOrder(ctx context.Context) error {
+	for _, in := range []*stages.Link[*stages.Artifact]{x.heaps, x.bundles, x.artifacts} {
+		if err := stages.Each(ctx, in, func(a *stages.Artifact) error { return x.queue.Dispatch(ctx, a) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkInOrder is the body of one worker that checks what was queued.
+func (x *export) checkInOrder(ctx context.Context) error {
+	return x.queue.Work(ctx, func(ctx context.Context, a *stages.Artifact, out *stages.Link[stages.Part]) error {
+		return x.check.One(ctx, a, out.Send)
+	})
+}
+
+// noteDefect lets a defect pass, for the summary.
+func (x *export) noteDefect(err error) error {
+	x.defects.Lock()
+	defer x.defects.Unlock()
+	x.defects.list = append(x.defects.list, err.Error())
+	return nil
+}
+
 // counted is called for every artifact that passed the check.
 func (x *export) counted(a *stages.Artifact) {
 	x.count[a.Kind].Add(1)
@@ -120,18 +175,20 @@ func (x *export) counted(a *stages.Artifact) {
 	x.o.Log.Debug("checked artifact", "name", a.Name)
 }
 
-// names gives the artifact names in manifest order, once all were written.
-func (x *export) names(f func(name string) error) error {
+// names gives the artifacts and their files in manifest order, once all were written.
+func (x *export) names(f func(name, file string) error) error {
 	if x.o.ArtifactMode == format.None {
 		return nil
 	}
-	if err := x.plan.HeapNames(f); err != nil {
-		return err
+	same := func(name string) error { return f(name, name) }
+	err := x.plan.HeapNames(func(name string) error { return f(name, x.wants.snapshots.File(name)) })
+	if err == nil {
+		err = x.plan.SpanNames(same)
 	}
-	if err := x.plan.SpanNames(f); err != nil {
-		return err
+	if err == nil {
+		err = x.plan.BundleNames(same)
 	}
-	return x.plan.BundleNames(f)
+	return err
 }
 
 func (x *export) summary(began time.Time) Summary {
@@ -143,15 +200,14 @@ func (x *export) summary(began time.Time) Summary {
 		Bundles:      int(x.count[format.KindBundle].Load()),
 		Items:        x.items.Load(),
 		KVRows:       x.sorter.Rows(),
-		Bytes:        x.sink.Bytes(),
+		Bytes:        x.sink.bytes(),
 
-		ExportDataSHA256: x.sink.DataSum(),
+		ExportDataSHA256: x.sink.dataSum(),
 	}
 	s.Artifacts = s.Snapshots + s.Spans + s.Bundles
 	s.took(began)
-	defects, warnings := x.check.Found()
-	s.Defects = append([]string{}, defects...)
-	s.Warnings = append(append([]string{}, warnings...), x.plan.Untiled()...)
+	s.Defects = append([]string{}, x.defects.list...)
+	s.Warnings = append(append([]string{}, x.check.Warnings()...), x.plan.Untiled()...)
 	return s
 }
 

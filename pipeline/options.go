@@ -56,7 +56,8 @@ type ExportOptions struct {
 	Status *Status      // counters for whoever polls; may be nil
 	Log    *slog.Logger // what happens, in detail; nil means silent
 
-	fs *stages.FS // for tests of faults
+	onDefect func(error) error // for who looks for all that is wrong, see stages.Check; instead of NoVerify
+	fs       *stages.FS        // for tests of faults
 }
 
 // ImportOptions says what to import, and where to. The zero value of every

@@ -2,6 +2,8 @@ package stages
 
 import (
 	"context"
+	"crypto/sha256"
+	"hash"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
@@ -17,10 +19,25 @@ type Artifact struct {
 	Items  int64  // a span's, as endPos-startPos
 	Order  int    // place among its kind
 	Stored int64  // bytes in the store, of a snapshot or bundle
+	Gzip   bool   // a snapshot as the store holds it
+	Size   int64  // bytes as exported; known before the first piece comes
+
+	// SHA256 is that of the content as exported; known with the last part, where the check was asked for it.
+	SHA256 [sha256.Size]byte
+
+	packed hash.Hash // with Gzip: over the heap itself, once the content was read
 
 	// Content calls f with the artifact's content piece by piece, once. For a span a piece is whole items, for others any bytes. f takes over
 	// the piece and releases it.
 	Content func(ctx context.Context, f func(Piece) error) error
+}
+
+// File is the name of the artifact's file.
+func (a *Artifact) File() string {
+	if a.Gzip {
+		return format.GzipSnapshots.File(a.Name)
+	}
+	return a.Name
 }
 
 // Piece is a part of an artifact's content.
@@ -29,11 +46,10 @@ type Piece struct {
 	Items []Item // a span's items in Data, in the order of their positions
 }
 
-// Item is a transcript item in a chunk's Data: its bytes as stored, followed by a newline that is already there.
+// Item is a transcript item in a chunk's Data: its bytes as exported, followed by a newline that is already there.
 type Item struct {
 	Pos      int64
 	Off, Len uint32
-	Type     format.Type
 }
 
 // memory bounds the bytes that the spans being put together and those on their way may take. Chunks come in sizes that double, so that

@@ -22,6 +22,7 @@ type Assembler struct {
 
 	open      map[*SpanPlan]*openSpan
 	openBytes int64
+	text      []byte // of an item that is not exported as it is stored
 	out       *Link[*Artifact]
 }
 
@@ -31,6 +32,7 @@ type openSpan struct {
 	span    *SpanPlan
 	pieces  []Piece
 	bytes   int64 // capacity of the pieces
+	size    int64 // of the content so far, spilled items included
 	items   int64 // came so far, spilled ones included
 	last    int64 // position of the last item
 	sorted  bool
@@ -111,12 +113,12 @@ func (a *Assembler) addTo(ctx context.Context, v *VatPlan, s *SpanPlan, row Row)
 	return nil
 }
 
-// append adds an item and its newline to the last piece of a span, or to a new one.
+// append adds an item as it is exported, and its newline, to the last piece of a span, or to a new one.
 func (a *Assembler) append(ctx context.Context, o *openSpan, row Row) error {
 	item := row.B.Bytes
-	var text [32]byte
-	if row.B.Type != format.Text && row.B.Type != format.Blob {
-		item = format.AppendTemplate(text[:0], row.B)
+	if row.B.Type != format.Text && row.B.Type != format.Blob || !format.ValidText(item) {
+		a.text = format.AppendTemplate(a.text[:0], row.B)
+		item = a.text
 	}
 	need := len(item) + 1
 	var p *Piece
@@ -133,8 +135,9 @@ func (a *Assembler) append(ctx context.Context, o *openSpan, row Row) error {
 		o.bytes += c.weight
 		a.openBytes += c.weight
 	}
-	p.Items = append(p.Items, Item{row.Pos, uint32(len(p.Data)), uint32(len(item)), row.B.Type})
+	p.Items = append(p.Items, Item{row.Pos, uint32(len(p.Data)), uint32(len(item))})
 	p.Data = append(append(p.Data, item...), '\n')
+	o.size += int64(need)
 	o.sorted = o.sorted && row.Pos > o.last
 	o.last = row.Pos
 	o.items++
@@ -145,7 +148,7 @@ func (a *Assembler) append(ctx context.Context, o *openSpan, row Row) error {
 func (a *Assembler) complete(ctx context.Context, o *openSpan) error {
 	delete(a.open, o.span)
 	a.openBytes -= o.bytes
-	return a.send(ctx, o.vat, o.span, func(ctx context.Context, f func(Piece) error) error {
+	return a.send(ctx, o.vat, o.span, o.size, func(ctx context.Context, f func(Piece) error) error {
 		if !o.sorted {
 			return a.inOrder(ctx, o, f)
 		}
@@ -172,7 +175,7 @@ func (a *Assembler) inOrder(ctx context.Context, o *openSpan, f func(Piece) erro
 			// Not from the pool, whose chunks this span holds: waiting for another one could be for ever.
 			piece.Chunk = &Chunk{Data: make([]byte, 0, max(largestChunk, int(r.Len)+1)), pool: unpooled{}}
 		}
-		piece.Items = append(piece.Items, Item{r.Pos, uint32(len(piece.Data)), r.Len, r.Type})
+		piece.Items = append(piece.Items, Item{r.Pos, uint32(len(piece.Data)), r.Len})
 		piece.Data = append(append(piece.Data, r.bytes()...), '\n')
 	}
 	if piece.Chunk != nil {
@@ -205,13 +208,15 @@ func sortedItems(pieces []Piece) []itemRef {
 	return refs
 }
 
-func (a *Assembler) send(ctx context.Context, v *VatPlan, s *SpanPlan, content func(context.Context, func(Piece) error) error) error {
+func (a *Assembler) send(ctx context.Context, v *VatPlan, s *SpanPlan, size int64, content func(context.Context, func(Piece) error) error) error {
 	s.done = true
 	name, err := a.plan.checkName(v, s)
 	if err != nil {
 		return &ArtifactError{name, err}
 	}
-	return a.out.Send(ctx, &Artifact{Name: name, Kind: format.KindTranscript, Hash: s.Hash(), Items: s.End - s.Start, Order: int(s.order), Content: content})
+	return a.out.Send(ctx, &Artifact{
+		Name: name, Kind: format.KindTranscript, Hash: s.Hash(), Items: s.End - s.Start, Order: int(s.order), Size: size, Content: content,
+	})
 }
 
 // finish sends the empty spans, and says what is wrong with those that lack items.
@@ -222,7 +227,7 @@ func (a *Assembler) finish(ctx context.Context) error {
 		case s.done || o != nil && o.spilled && o.items == s.End-s.Start:
 			return nil
 		case s.Start == s.End:
-			return a.send(ctx, v, s, func(context.Context, func(Piece) error) error { return nil })
+			return a.send(ctx, v, s, 0, func(context.Context, func(Piece) error) error { return nil })
 		case a.plan.Mode == format.Debug:
 			a.forget(s, o)
 			return nil
@@ -320,7 +325,7 @@ func (a *Assembler) merge(ctx context.Context) error {
 			continue
 		}
 		pieces := NewLink("merged items", 4, func(p Piece) { p.Release() })
-		err = a.send(ctx, o.vat, o.span, func(ctx context.Context, f func(Piece) error) error { return Each(ctx, pieces, f) })
+		err = a.send(ctx, o.vat, o.span, o.size, func(ctx context.Context, f func(Piece) error) error { return Each(ctx, pieces, f) })
 		if err != nil {
 			return err
 		}

@@ -11,7 +11,8 @@ import (
 	"swingport/format"
 )
 
-// Part is a piece of an artifact as the sink gets it. An artifact's parts come in order; the last one, which may be empty, says so.
+// Part is a piece of an artifact as the sink gets it. An artifact's parts come in order; the last one, which may be empty, says so. With
+// the first, the artifact's Size is known, and with the last its SHA256.
 type Part struct {
 	*Artifact
 	*Chunk // nil where the last part has no content
@@ -27,23 +28,25 @@ func (p Part) Release() {
 
 // Check compares every artifact with the hash of its record while it passes through.
 type Check struct {
-	NoVerify bool            // note what is wrong and let it pass
-	Count    func(*Artifact) // called for each artifact that passed
+	// OnDefect decides about what is wrong: nil lets it pass. Without an OnDefect it ends the export.
+	OnDefect func(error) error
+
+	// Unreadable lets OnDefect decide about content too that cannot be read to its end: the artifact then ends where it is.
+	Unreadable bool
+
+	Sums  bool            // give each artifact its SHA256
+	Count func(*Artifact) // called for each artifact that passed
 
 	mu       sync.Mutex
-	defects  []string
 	warnings []string
 }
 
-// Defect notes what is wrong, or returns it as an error.
+// Defect lets OnDefect decide.
 func (k *Check) Defect(err error) error {
-	if !k.NoVerify {
+	if k.OnDefect == nil {
 		return err
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.defects = append(k.defects, err.Error())
-	return nil
+	return k.OnDefect(err)
 }
 
 // Warn notes what works and somebody should know.
@@ -53,59 +56,75 @@ func (k *Check) Warn(format string, args ...any) {
 	k.warnings = append(k.warnings, fmt.Sprintf(format, args...))
 }
 
-// Found returns the defects and warnings so far.
-func (k *Check) Found() (defects, warnings []string) {
+// Warnings returns what was noted so far.
+func (k *Check) Warnings() []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.defects, k.warnings
+	return k.warnings
 }
 
-// Work is the body of one worker: it reads, checks and passes on whole artifacts, those of one name to the same one of the links out.
+// Work is the body of one worker: it reads, checks and passes on whole artifacts, the parts of each in their order.
 func (k *Check) Work(ctx context.Context, in *Link[*Artifact], send func(context.Context, Part) error) error {
-	return Each(ctx, in, func(a *Artifact) error {
-		v := newVerifier(a)
-		err := a.Content(ctx, func(p Piece) error {
-			p, err := v.add(p)
-			if err != nil {
-				p.Release()
-				return err
-			}
-			return send(ctx, Part{Artifact: a, Chunk: p.Chunk})
-		})
-		if err != nil && ctx.Err() == nil {
-			return &ArtifactError{a.Name, err}
-		} else if err != nil {
+	return Each(ctx, in, func(a *Artifact) error { return k.One(ctx, a, send) })
+}
+
+// One checks one artifact.
+func (k *Check) One(ctx context.Context, a *Artifact, send func(context.Context, Part) error) error {
+	var sum hash.Hash // of the content as exported
+	if k.Sums || a.Kind == format.KindSnapshot && !a.Gzip {
+		sum = sha256.New()
+	}
+	v := newVerifier(a, sum)
+	var lost error // the sink's
+	err := a.Content(ctx, func(p Piece) error {
+		v.add(p)
+		if sum != nil {
+			sum.Write(p.Data)
+		}
+		lost = send(ctx, Part{Artifact: a, Chunk: p.Chunk})
+		return lost
+	})
+	switch {
+	case err == nil:
+		err = v.finish()
+	case ctx.Err() != nil || lost != nil:
+		return err
+	case !k.Unreadable:
+		return &ArtifactError{a.Name, err}
+	}
+	if err != nil {
+		if err := k.Defect(&ArtifactError{a.Name, err}); err != nil {
 			return err
 		}
-		if err := v.finish(); err != nil {
-			if err := k.Defect(&ArtifactError{a.Name, err}); err != nil {
-				return err
-			}
-		}
-		if why := v.lost(); why != "" {
-			k.Warn("%s cannot be imported again: %s", a.Name, why)
-		}
-		k.Count(a)
-		return send(ctx, Part{Artifact: a, Last: true})
-	})
+	}
+	if why := v.lost(); why != "" {
+		k.Warn("%s cannot be imported again: %s", a.Name, why)
+	}
+	if k.Sums {
+		sum.Sum(a.SHA256[:0])
+	}
+	k.Count(a)
+	return send(ctx, Part{Artifact: a, Last: true})
 }
 
 // verifier hashes one artifact.
 type verifier interface {
-	// add takes a piece and returns it as it is exported; on error too the caller owns what it returns.
-	add(Piece) (Piece, error)
+	add(Piece)
 	// finish compares with the record.
 	finish() error
 	// lost says why the reference could not import the artifact again, "" if it can.
 	lost() string
 }
 
-func newVerifier(a *Artifact) verifier {
+func newVerifier(a *Artifact, sum hash.Hash) verifier {
 	switch a.Kind {
 	case format.KindTranscript:
 		return &spanVerifier{a: a}
 	case format.KindSnapshot:
-		return &heapVerifier{a: a, h: sha256.New()}
+		if a.Gzip {
+			sum = a.packed
+		}
+		return &heapVerifier{a, sum}
 	default:
 		return &bundleVerifier{a: a}
 	}
@@ -119,10 +138,7 @@ type spanVerifier struct {
 	why   string
 }
 
-func (v *spanVerifier) add(p Piece) (Piece, error) {
-	if !format.ValidText(p.Data) {
-		p = decoded(p)
-	}
+func (v *spanVerifier) add(p Piece) {
 	for _, it := range p.Items {
 		item := p.Data[it.Off:][:it.Len]
 		v.h.Add(item)
@@ -131,21 +147,6 @@ func (v *spanVerifier) add(p Piece) (Piece, error) {
 			v.why = fmt.Sprintf("item %d has a newline in it or white space at its end", it.Pos)
 		}
 	}
-	return p, nil
-}
-
-// decoded is a piece with its broken text replaced as JavaScript replaces it.
-func decoded(p Piece) Piece {
-	c := &Chunk{pool: unpooled{}}
-	items := make([]Item, len(p.Items))
-	for i, it := range p.Items {
-		off := len(c.Data)
-		c.Data = format.AppendText(c.Data, p.Data[it.Off:][:it.Len])
-		items[i] = Item{it.Pos, uint32(off), uint32(len(c.Data) - off), it.Type}
-		c.Data = append(c.Data, '\n')
-	}
-	p.Release()
-	return Piece{c, items}
 }
 
 func (v *spanVerifier) finish() error {
@@ -154,16 +155,13 @@ func (v *spanVerifier) finish() error {
 
 func (v *spanVerifier) lost() string { return v.why }
 
-// heapVerifier hashes a heap.
+// heapVerifier compares a heap with its record; h is hashed by others.
 type heapVerifier struct {
 	a *Artifact
 	h hash.Hash
 }
 
-func (v *heapVerifier) add(p Piece) (Piece, error) {
-	v.h.Write(p.Data)
-	return p, nil
-}
+func (v *heapVerifier) add(Piece) {}
 
 func (v *heapVerifier) finish() error {
 	return sameHash("snapshot", v.a, hex.EncodeToString(v.h.Sum(nil)))
@@ -185,12 +183,11 @@ type bundleVerifier struct {
 	wrong, why error
 }
 
-func (v *bundleVerifier) add(p Piece) (Piece, error) {
+func (v *bundleVerifier) add(p Piece) {
 	v.wrong = format.BundleMatches(v.a.Hash, p.Data)
 	if v.wrong == nil {
 		v.why = format.BundleImportable(v.a.Hash, p.Data)
 	}
-	return p, nil
 }
 
 func (v *bundleVerifier) finish() error { return v.wrong }

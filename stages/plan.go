@@ -56,6 +56,7 @@ type heapPlan struct {
 	pos            int64
 	hash           string
 	stored         int64 // bytes, compressed
+	size           int64 // bytes, as the store has it; -1 where it has none
 	inUse, present bool
 }
 
@@ -143,14 +144,15 @@ func (p *Plan) readHeaps(s *Store) error {
 		return nil
 	}
 	// For typeof the engine looks at the header of a row only; for IS NOT NULL in a result it reads the heap.
-	const sql = `SELECT rowid, vatID, snapPos, hash, inUse IS 1, typeof(compressedSnapshot) <> 'null', octet_length(compressedSnapshot)
+	const sql = `SELECT rowid, vatID, snapPos, hash, inUse IS 1, typeof(compressedSnapshot) <> 'null', octet_length(compressedSnapshot),
+			iif(typeof(uncompressedSize) = 'integer', uncompressedSize, -1)
 		FROM snapshots WHERE inUse IS 1 OR inUse IS NULL AND compressedSnapshot IS NOT NULL ORDER BY vatID, snapPos`
 	return s.db.Query(sql, func(q *Stmt) error {
 		if q.Type(1) != lib.SQLITE_TEXT || q.Type(2) != lib.SQLITE_INTEGER {
 			p.odd = append(p.odd, fmt.Sprintf("snapshot %s of vat %s has no vatID or position", format.AppendTemplate(nil, q.Value(2)), format.AppendTemplate(nil, q.Value(1))))
 			return nil
 		}
-		p.heaps = append(p.heaps, heapPlan{q.Int(0), q.Text(1), q.Int(2), q.Text(3), q.Int(6), q.Int(4) != 0, q.Int(5) != 0})
+		p.heaps = append(p.heaps, heapPlan{q.Int(0), q.Text(1), q.Int(2), q.Text(3), q.Int(6), q.Int(7), q.Int(4) != 0, q.Int(5) != 0})
 		return nil
 	})
 }

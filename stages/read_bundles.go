@@ -28,7 +28,12 @@ func ReadBundles(ctx context.Context, s *Store, p *Plan, out *Link[*Artifact]) e
 			return &ArtifactError{name, err}
 		}
 		a := &Artifact{Name: name, Kind: format.KindBundle, Hash: b.id, Order: i, Stored: b.stored}
-		a.Content = func(_ context.Context, f func(Piece) error) error { return s.bundle(b, f) }
+		a.Content = func(_ context.Context, f func(Piece) error) error {
+			return s.bundle(b, func(p Piece) error {
+				a.Size = int64(len(p.Data))
+				return f(p)
+			})
+		}
 		if err := out.Send(ctx, a); err != nil {
 			return err
 		}

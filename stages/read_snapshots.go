@@ -3,6 +3,8 @@ package stages
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,9 +14,30 @@ import (
 	"swingport/format"
 )
 
-// ReadSnapshots sends the snapshots that the plan's mode exports, in manifest order. Their content is read when the check asks for it: the
-// stored gzip piece by piece, unpacked on the way.
-func ReadSnapshots(ctx context.Context, s *Store, p *Plan, out *Link[*Artifact]) error {
+const (
+	heapChunk = 256 << 10 // bytes of a piece of a heap
+	blobChunk = 128 << 10 // bytes to read of a stored heap at once
+)
+
+// SnapshotReader reads heaps out of a store.
+type SnapshotReader struct {
+	s     *Store
+	form  format.SnapshotForm
+	pools chan *Pool // one for each heap that is being read
+}
+
+// NewSnapshotReader makes a reader for a number of workers that read contents. The pieces that all of them have on the way take up to
+// memory bytes, but each at least four.
+func NewSnapshotReader(s *Store, form format.SnapshotForm, workers, memory int) *SnapshotReader {
+	r := &SnapshotReader{s, form, make(chan *Pool, workers)}
+	for range workers {
+		r.pools <- NewPool(max(4, memory/workers/heapChunk), heapChunk)
+	}
+	return r
+}
+
+// Run sends the snapshots that the plan's mode exports, in manifest order. Their content is read when the check asks for it, piece by piece.
+func (r *SnapshotReader) Run(ctx context.Context, p *Plan, out *Link[*Artifact]) error {
 	order := 0
 	return p.eachHeap(func(h *heapPlan) error {
 		name := string(format.AppendSnapshotName(nil, h.vatID, h.pos))
@@ -24,25 +47,44 @@ func ReadSnapshots(ctx context.Context, s *Store, p *Plan, out *Link[*Artifact])
 		if err := fileName(name); err != nil {
 			return &ArtifactError{name, err}
 		}
-		a := &Artifact{Name: name, Kind: format.KindSnapshot, Hash: h.hash, Order: order, Stored: h.stored}
-		a.Content = func(ctx context.Context, f func(Piece) error) error { return s.heap(ctx, h.rowid, f) }
+		a := &Artifact{Name: name, Kind: format.KindSnapshot, Hash: h.hash, Order: order, Stored: h.stored, Gzip: r.form == format.GzipSnapshots}
+		a.Content = func(ctx context.Context, f func(Piece) error) error { return r.content(ctx, a, h, f) }
 		order++
 		return out.Send(ctx, a)
 	})
 }
 
-// heap unpacks one heap.
-func (s *Store) heap(ctx context.Context, rowid int64, f func(Piece) error) error {
-	b, err := s.db.OpenBlob("snapshots", "compressedSnapshot", rowid, false)
+// content reads one heap. A pool is left to the next one as soon as the last piece is on its way: what it still lacks then are the pieces of
+// artifacts in front, never of those behind.
+func (r *SnapshotReader) content(ctx context.Context, a *Artifact, h *heapPlan, f func(Piece) error) error {
+	b, err := r.s.db.OpenBlob("snapshots", "compressedSnapshot", h.rowid, false)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	z, err := gzip.NewReader(bufio.NewReaderSize(&blobReader{b: b, size: b.Size()}, 128<<10))
+	var pool *Pool
+	select {
+	case pool = <-r.pools:
+		defer func() { r.pools <- pool }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if a.Gzip {
+		a.Size, a.packed = b.Size(), sha256.New()
+		return storedHeap(ctx, b, a.packed, pool, f)
+	}
+	if a.Size, err = heapSize(ctx, b, h.size); err != nil {
+		return err
+	}
+	return rawHeap(ctx, b, pool, f)
+}
+
+// rawHeap unpacks a heap.
+func rawHeap(ctx context.Context, b *Blob, pool *Pool, f func(Piece) error) error {
+	z, err := gzip.NewReader(bufio.NewReaderSize(newBlobReader(b), blobChunk))
 	if err != nil {
 		return gzipError(err)
 	}
-	pool := NewPool(4, 256<<10)
 	for end := false; !end; {
 		c, err := pool.Get(ctx)
 		if err != nil {
@@ -64,6 +106,81 @@ func (s *Store) heap(ctx context.Context, rowid int64, f func(Piece) error) erro
 	return nil
 }
 
+// storedHeap passes a heap on as it is stored, and writes what is packed in it to sum.
+func storedHeap(ctx context.Context, b *Blob, sum io.Writer, pool *Pool, f func(Piece) error) error {
+	t := &blobTee{ctx: ctx, r: newBlobReader(b), pool: pool, f: f}
+	z, err := gzip.NewReader(bufio.NewReaderSize(t, blobChunk))
+	if err == nil {
+		_, err = z.WriteTo(sum)
+	}
+	switch {
+	case t.err != nil:
+		return t.err
+	case err != nil:
+		return gzipError(err)
+	}
+	return nil
+}
+
+// blobTee reads a blob, and passes on what was read.
+type blobTee struct {
+	ctx  context.Context
+	r    *blobReader
+	pool *Pool
+	f    func(Piece) error
+	err  error // of anything but the gzip
+}
+
+func (t *blobTee) Read(p []byte) (int, error) {
+	c, err := t.pool.Get(t.ctx)
+	if err != nil {
+		t.err = err
+		return 0, err
+	}
+	n, err := t.r.Read(p[:min(len(p), cap(c.Data))])
+	c.Data = append(c.Data, p[:n]...)
+	if n == 0 {
+		c.Release()
+	} else if sent := t.f(Piece{Chunk: c}); sent != nil {
+		err = sent
+	}
+	if err != nil && err != io.EOF {
+		t.err = err
+	}
+	return n, err
+}
+
+// heapSize is the size of a heap, unpacked. What the store says of it may be missing or wrong; then the heap is unpacked to count.
+func heapSize(ctx context.Context, b *Blob, says int64) (int64, error) {
+	if size := b.Size(); says >= 0 && size > 4 {
+		var end [4]byte // of a gzip: the size of its last member, by 2^32
+		if err := b.ReadAt(end[:], size-4); err != nil {
+			return 0, err
+		}
+		if binary.LittleEndian.Uint32(end[:]) == uint32(says) {
+			return says, nil
+		}
+	}
+	z, err := gzip.NewReader(bufio.NewReaderSize(newBlobReader(b), blobChunk))
+	if err != nil {
+		return 0, gzipError(err)
+	}
+	var n int64
+	buf := make([]byte, heapChunk)
+	for {
+		m, err := z.Read(buf)
+		n += int64(m)
+		switch {
+		case err == io.EOF:
+			return n, nil
+		case err != nil:
+			return 0, gzipError(err)
+		case ctx.Err() != nil:
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
 // gzipError says of a blob that ends too early what it is.
 func gzipError(err error) error {
 	if errors.Is(err, io.EOF) {
@@ -77,6 +194,8 @@ type blobReader struct {
 	b        *Blob
 	at, size int64
 }
+
+func newBlobReader(b *Blob) *blobReader { return &blobReader{b: b, size: b.Size()} }
 
 func (r *blobReader) Read(p []byte) (int, error) {
 	n := int(min(int64(len(p)), r.size-r.at))

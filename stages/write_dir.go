@@ -206,14 +206,21 @@ const writebackSize = 256 << 10
 // close ends a file and asks the system to begin writing it out, so that little is left to wait for at the end.
 func (d *DirSink) close(f *sinkFile) error {
 	if f.sum != nil {
-		d.mu.Lock()
-		d.sumOf[f.name] = [32]byte(f.sum.Sum(nil))
-		d.mu.Unlock()
+		d.noteSum(f.name, [sha256.Size]byte(f.sum.Sum(nil)))
 	}
 	if f.size >= writebackSize {
 		startWriteback(f.File)
 	}
 	return f.Close()
+}
+
+// noteSum keeps the hash of a file, if the sums are wanted.
+func (d *DirSink) noteSum(name string, sum [sha256.Size]byte) {
+	if d.sums {
+		d.mu.Lock()
+		d.sumOf[name] = sum
+		d.mu.Unlock()
+	}
 }
 
 // Artifacts is the body of one writer: it writes the artifacts whose parts come through in, several side by side.
@@ -229,7 +236,7 @@ func (d *DirSink) Artifacts(ctx context.Context, in *Link[Part]) (err error) {
 		f := open[p.Artifact]
 		if f == nil {
 			var err error
-			if f, err = d.create(p.Name, d.sums); err != nil {
+			if f, err = d.create(p.File(), false); err != nil {
 				return &ArtifactError{p.Name, err}
 			}
 			open[p.Artifact] = f
@@ -243,6 +250,7 @@ func (d *DirSink) Artifacts(ctx context.Context, in *Link[Part]) (err error) {
 			return nil
 		}
 		delete(open, p.Artifact)
+		d.noteSum(p.File(), p.SHA256)
 		return d.close(f)
 	})
 }
@@ -264,8 +272,8 @@ func (d *DirSink) Data(ctx context.Context, in *Link[*Chunk]) error {
 	return d.close(f)
 }
 
-// Commit brings everything into place. eachName gives the artifact names in manifest order; data says whether there is export data.
-func (d *DirSink) Commit(height float64, mode format.ArtifactMode, eachName func(func(name string) error) error, data bool) error {
+// Commit brings everything into place. eachName gives the artifacts and their files in manifest order; data says whether there is export data.
+func (d *DirSink) Commit(height float64, mode format.ArtifactMode, eachName func(func(name, file string) error) error, data bool) error {
 	if err := d.writeManifest(height, mode, eachName, data); err != nil {
 		return err
 	}
@@ -284,7 +292,7 @@ func (d *DirSink) Commit(height float64, mode format.ArtifactMode, eachName func
 			return err
 		}
 	}
-	if err := eachName(d.place); err != nil {
+	if err := eachName(func(_, file string) error { return d.place(file) }); err != nil {
 		return err
 	}
 	if d.sums {
@@ -320,13 +328,13 @@ func (d *DirSink) lockDir() (unlock func() error, err error) {
 	return f.Close, nil
 }
 
-func (d *DirSink) writeManifest(height float64, mode format.ArtifactMode, eachName func(func(string) error) error, data bool) error {
+func (d *DirSink) writeManifest(height float64, mode format.ArtifactMode, eachName func(func(name, file string) error) error, data bool) error {
 	f, err := d.create(format.ManifestFile, d.sums)
 	if err != nil {
 		return err
 	}
 	w := format.NewManifestWriter(writerFunc(f.summed), height, string(mode))
-	err = eachName(func(name string) error { return w.Add(name, name) })
+	err = eachName(w.Add)
 	if err == nil {
 		name := ""
 		if data {
@@ -341,7 +349,7 @@ func (d *DirSink) writeManifest(height float64, mode format.ArtifactMode, eachNa
 }
 
 // writeSums writes SHA256SUMS as sha256sum -c reads it.
-func (d *DirSink) writeSums(eachName func(func(string) error) error, data bool) error {
+func (d *DirSink) writeSums(eachName func(func(name, file string) error) error, data bool) error {
 	f, err := d.create(format.ChecksumsFile, false)
 	if err != nil {
 		return err
@@ -360,7 +368,7 @@ func (d *DirSink) writeSums(eachName func(func(string) error) error, data bool) 
 			return errors.Join(err, f.Close())
 		}
 	}
-	if err := errors.Join(eachName(add), w.Flush()); err != nil {
+	if err := errors.Join(eachName(func(_, file string) error { return add(file) }), w.Flush()); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	return d.close(f)
