@@ -1,0 +1,170 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"swingport/format"
+	"swingport/stages"
+)
+
+// VerifyOptions says what to verify, and how. The zero value of every field but one of StateDir, ExportDir and Archive is a default.
+type VerifyOptions struct {
+	StateDir  string    // the directory that holds swingstore.sqlite; or
+	ExportDir string    // the directory that holds export-manifest.json; or
+	Archive   string    // the tar, tar.zst or tar.gz; "-" is Stdin
+	Stdin     io.Reader // what Archive "-" is read from
+
+	// ArtifactMode is for what all artifacts must be there. "" means the mode that an export was made in; for a store it means AutoMode, the
+	// most complete of archival, replay and operational whose first and last items are there.
+	ArtifactMode format.ArtifactMode
+
+	// Deep adds to a state directory the engine's integrity check and the comparison of each table with each of its indexes.
+	Deep bool
+
+	MaxItem   int64  // as for an import
+	MaxWindow int64  // as for an import
+	Workers   int    // goroutines of each parallel stage, 16 at most; 0 means GOMAXPROCS
+	TempDir   string // where stages spill; "" means the system's
+
+	Defect func(Defect) // is told what is wrong as it is found, one at a time; may be nil
+	Status *Status      // counters for whoever polls; may be nil
+	Log    *slog.Logger // what happens, in detail; nil means silent
+
+	fs *stages.FS // for tests of faults
+}
+
+// Defect is one thing that is wrong.
+type Defect struct {
+	Artifact string `json:"artifact,omitempty"` // its name, where it is one artifact
+	Reason   string `json:"reason"`
+}
+
+// String is the defect in a line.
+func (d Defect) String() string {
+	if d.Artifact == "" {
+		return d.Reason
+	}
+	return d.Artifact + ": " + d.Reason
+}
+
+// VerifyReport says what was verified. Its JSON form is what the command line prints for --json.
+type VerifyReport struct {
+	Kind         Kind    `json:"kind"`
+	BlockHeight  float64 `json:"blockHeight"`
+	ArtifactMode string  `json:"artifactMode"` // for which all artifacts must be there
+	ExportData   bool    `json:"exportData"`   // it is there, or it is a store
+
+	Artifacts int   `json:"artifacts"` // Snapshots + Spans + Bundles, as many as were read
+	Snapshots int   `json:"snapshots"`
+	Spans     int   `json:"spans"`
+	Bundles   int   `json:"bundles"`
+	Items     int64 `json:"items"`  // transcript items in the spans
+	KVRows    int64 `json:"kvRows"` // kvStore rows in the export data
+	Bytes     int64 `json:"bytes"`  // export data and artifacts, uncompressed
+
+	Seconds     float64 `json:"seconds"`     // wall-clock time
+	MBPerSecond float64 `json:"mbPerSecond"` // Bytes by Seconds, in 10^6 bytes
+
+	DefectCount int      `json:"defectCount"`
+	Warnings    []string `json:"warnings"` // no defect, but somebody should know
+}
+
+// verify is one run of Verify.
+type verify struct {
+	o      VerifyOptions
+	report VerifyReport
+
+	mu sync.Mutex // for what follows, and the report's defects and warnings
+}
+
+// Verify reads all that there is and reports everything that is wrong: content that does not have its hash, artifacts that the mode needs and
+// that are missing, records that contradict one another, what is left over. What ends the reading early is a defect too. The error is nil
+// whatever is found; it says that what was named cannot be opened, or that the run was cancelled.
+func Verify(ctx context.Context, o VerifyOptions) (VerifyReport, error) {
+	began := time.Now()
+	v := &verify{o: o}
+	if err := v.defaults(); err != nil {
+		return v.report, err
+	}
+	err := v.run(ctx)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	r := &v.report
+	r.Artifacts = r.Snapshots + r.Spans + r.Bundles
+	r.Seconds = time.Since(began).Seconds()
+	if r.Seconds > 0 {
+		r.MBPerSecond = float64(r.Bytes) / 1e6 / r.Seconds
+	}
+	return *r, err
+}
+
+func (v *verify) run(ctx context.Context) error {
+	switch v.report.Kind {
+	case KindStateDir:
+		return v.store(ctx)
+	}
+	return fmt.Errorf("verify: no way to read an %s", v.report.Kind)
+}
+
+// defaults fills in what was left out and refuses what cannot be.
+func (v *verify) defaults() error {
+	o := &v.o
+	v.report.Warnings = []string{}
+	named := 0
+	for kind, path := range map[Kind]string{KindStateDir: o.StateDir, KindExportDir: o.ExportDir, KindArchive: o.Archive} {
+		if path != "" {
+			v.report.Kind = kind
+			named++
+		}
+	}
+	if named != 1 {
+		return errors.New("verify takes one of a state directory, an export directory and an archive")
+	}
+	if o.ArtifactMode != "" && o.ArtifactMode != AutoMode {
+		if _, err := format.ParseArtifactMode(string(o.ArtifactMode)); err != nil {
+			return err
+		}
+	}
+	o.Workers = workers(o.Workers)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return checkTempDir(o.TempDir)
+}
+
+// found reports a defect.
+func (v *verify) found(d Defect) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.report.DefectCount++
+	if v.o.Defect != nil {
+		v.o.Defect(d)
+	}
+	v.o.Log.Warn("defect", "artifact", d.Artifact, "reason", d.Reason)
+}
+
+// defect reports an error as a defect, and is nil: for the stages that ask whether to go on.
+func (v *verify) defect(err error) error {
+	var of *ArtifactError
+	if errors.As(err, &of) {
+		v.found(Defect{of.Name, of.Err.Error()})
+	} else {
+		v.found(Defect{Reason: err.Error()})
+	}
+	return nil
+}
+
+// warn notes what is no defect.
+func (v *verify) warn(text string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.report.Warnings = append(v.report.Warnings, text)
+	v.o.Log.Warn(text)
+}
