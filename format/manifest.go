@@ -32,6 +32,7 @@ type Manifest struct {
 	ArtifactMode    string
 	HasArtifactMode bool // false: missing, as in manifests of the Go side
 	Artifacts       []Artifact
+	ArtifactsLater  bool   // Artifacts is empty because an archive, read from its front, lists them at its end
 	Data            string // name of the export data file; "": there is none
 }
 

@@ -75,29 +75,34 @@ func (x *importer) replace(ctx context.Context) (err error) {
 	return err
 }
 
-// stages is the whole import, up to the checks of the new database. Everything left of an arrow runs beside everything right of it:
+// stages is the whole import, up to the checks of the new database. Everything left of an arrow runs beside everything right of it; the three
+// lines come one after the other, where the third is only for archives, whose export data is behind the artifacts:
 //
 //	read export data -> parse -> (in the order of the lines) insert -> (all metadata is known)
-//	read artifacts -> unpack: hash, split, gzip -> (in the order of the manifest) insert
+//	read artifacts -> unpack: hash, split, gzip -> (in the order of the source) insert
+//	read the rest -> parse -> (in the order of the lines) insert
 func (x *importer) stages(ctx context.Context, sink stages.Sink, temp string, mode format.ArtifactMode) error {
 	r, n := newRun(ctx), x.o.Workers
-	data := stages.NewExportData(n, false)
+	head := stages.NewExportData(n, stages.AllLines)
 	parts := stages.NewArtifacts(x.unpackOptions(temp, mode), x.meta)
-	known := make(chan struct{})
+	tail := head.Then(stages.KVLines)
+	known, read := make(chan struct{}), make(chan struct{})
 	insert := &stages.Insert{
 		Sink: sink, Meta: x.meta, Progress: x.o.Status.AddBytes,
 		Artifact: func() { x.o.Status.AddArtifacts(1) },
 		Known:    func() error { close(known); return nil },
 	}
 
-	r.stage("read export data", func(ctx context.Context) error { return x.readExportData(ctx, data) }, data)
-	r.workers("export data", n, data.Parse)
-	r.stage("read artifacts", func(ctx context.Context) error { return x.readArtifacts(ctx, known, parts) }, parts)
+	r.stage("read export data", func(ctx context.Context) error { return x.readHead(ctx, head) }, head)
+	r.workers("export data", n, head.Parse)
+	r.stage("read artifacts", func(ctx context.Context) error { return x.readArtifacts(ctx, known, parts, read) }, parts)
 	r.workers("artifacts", n, parts.Unpack)
-	r.stage("insert", func(ctx context.Context) error { return insert.Run(ctx, data.Queue, parts.Queue) })
+	r.stage("read the rest", func(ctx context.Context) error { return x.readTail(ctx, read, tail) }, tail)
+	r.workers("export data", n, tail.Parse)
+	r.stage("insert", func(ctx context.Context) error { return insert.Run(ctx, head.Queue, parts.Queue, tail.Queue) })
 	if err := r.wait(); err != nil {
 		return err
 	}
-	x.count(data, insert, parts)
+	x.count(head, tail, insert, parts)
 	return nil
 }

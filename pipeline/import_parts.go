@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 
@@ -99,42 +100,80 @@ func (x *importer) warn(text string) {
 	x.o.Log.Warn(text)
 }
 
-// readExportData is the stage in front of the parsers.
-func (x *importer) readExportData(ctx context.Context, to *stages.ExportData) (err error) {
-	r, size, err := x.src.ExportData()
+// readHead is the stage in front of the first parsers.
+func (x *importer) readHead(ctx context.Context, to *stages.ExportData) error {
+	r, size, err := x.src.Head(ctx)
 	if err != nil {
 		return err
 	}
+	return x.readExportData(ctx, r, size, to)
+}
+
+func (x *importer) readExportData(ctx context.Context, r io.ReadCloser, size int64, to *stages.ExportData) (err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	x.o.Status.SetPhase("export data", size)
 	return to.Read(ctx, r)
 }
 
-// readArtifacts is the stage in front of the unpackers. Which artifacts are wanted is known when all metadata is.
-func (x *importer) readArtifacts(ctx context.Context, known <-chan struct{}, to *stages.Artifacts) error {
-	select {
-	case <-known:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+// readArtifacts is the stage in front of the unpackers. Which artifacts are wanted is known when all metadata is. It closes read at its end.
+func (x *importer) readArtifacts(ctx context.Context, known <-chan struct{}, to *stages.Artifacts, read chan<- struct{}) error {
+	if err := waitFor(ctx, known); err != nil {
+		return err
 	}
-	n, bytes, err := x.src.Select(to.Wanted)
+	begin := func(n int, bytes int64) {
+		x.o.Status.SetPhase("artifacts", bytes)
+		x.o.Status.SetArtifacts(int64(n))
+		x.o.Log.Info("importing artifacts", "artifacts", n, "bytes", bytes)
+	}
+	if err := x.src.Artifacts(ctx, to.Wanted, begin, to.Dispatch); err != nil {
+		return err
+	}
+	close(read)
+	return nil
+}
+
+// readTail is the stage in front of the last parsers, which reads the source to its end.
+func (x *importer) readTail(ctx context.Context, read <-chan struct{}, to *stages.ExportData) error {
+	if err := waitFor(ctx, read); err != nil {
+		return err
+	}
+	r, size, err := x.src.Tail(ctx)
 	if err != nil {
 		return err
 	}
-	x.o.Status.SetPhase("artifacts", bytes)
-	x.o.Status.SetArtifacts(int64(n))
-	x.o.Log.Info("importing artifacts", "artifacts", n, "bytes", bytes)
-	return x.src.Artifacts(ctx, to.Dispatch)
+	if r != nil {
+		if err := x.readExportData(ctx, r, size, to); err != nil {
+			return err
+		}
+	}
+	return x.src.Finish(ctx)
 }
 
-// count fills in the summary.
-func (x *importer) count(data *stages.ExportData, insert *stages.Insert, parts *stages.Artifacts) {
+func waitFor(ctx context.Context, c <-chan struct{}) error {
+	select {
+	case <-c:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// count fills in the summary. Where there is a tail, that is the export data, and the head a part of it.
+func (x *importer) count(head, tail *stages.ExportData, insert *stages.Insert, parts *stages.Artifacts) {
 	s := x.sum
 	s.Snapshots, s.Spans, s.Bundles, s.Items, s.Bytes = parts.Counts()
 	s.Artifacts = s.Snapshots + s.Spans + s.Bundles
-	s.Bytes += data.Bytes()
 	s.KVRows = insert.KVRows
-	s.ExportDataSHA256 = hex.EncodeToString(data.SHA256())
+	x.countExportData(head, tail)
+}
+
+func (x *importer) countExportData(head, tail *stages.ExportData) {
+	data := head
+	if tail.SHA256() != nil {
+		data = tail
+	}
+	x.sum.Bytes += data.Bytes()
+	x.sum.ExportDataSHA256 = hex.EncodeToString(data.SHA256())
 }
 
 // checkAndSync checks the new database and makes it durable. Reading it is one core's work, writing it back the disk's.

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 
 	"swingport/format"
@@ -50,30 +49,65 @@ func (o *ImportOptions) checkRepair(m *format.Manifest) error {
 	return nil
 }
 
-// readMetadata reads the export data and keeps only what is no kv line.
+// readMetadata reads the export data and keeps only what is no kv line. Of an archive everything else is read too, since only its end tells
+// that it is whole.
 func (x *importer) readMetadata(ctx context.Context) error {
 	r, n := newRun(ctx), x.o.Workers
 	x.meta = stages.NewMetadata()
-	data := stages.NewExportData(n, true)
-	r.stage("read export data", func(ctx context.Context) error { return x.readExportData(ctx, data) }, data)
-	r.workers("export data", n, data.Parse)
+	head := stages.NewExportData(n, stages.RepairLines)
+	tail := head.Then(stages.RepairLines)
+	headLines, tailLines := 0, 0
+	read := make(chan struct{})
+	r.stage("read export data", func(ctx context.Context) error { return x.readHead(ctx, head) }, head)
+	r.workers("export data", n, head.Parse)
 	r.stage("metadata", func(ctx context.Context) error {
-		return stages.Each(ctx, data.Queue, func(j *stages.Job[*stages.Chunk, *stages.Entries]) error {
-			return stages.Each(ctx, j.Out, x.addRecords)
+		err := x.eachEntries(ctx, head, func(e *stages.Entries) {
+			headLines += e.Others
+			for _, r := range e.Records {
+				x.meta.Add(r)
+			}
 		})
+		if err == nil {
+			close(read)
+		}
+		return err
+	})
+	r.stage("read the rest", func(ctx context.Context) error { return x.skipArtifacts(ctx, read, tail) }, tail)
+	r.workers("export data", n, tail.Parse)
+	r.stage("rest", func(ctx context.Context) error {
+		return x.eachEntries(ctx, tail, func(e *stages.Entries) { tailLines += e.Others })
 	})
 	if err := r.wait(); err != nil {
 		return err
 	}
-	x.sum.Bytes, x.sum.ExportDataSHA256 = data.Bytes(), hex.EncodeToString(data.SHA256())
+	if tail.Bytes() > 0 {
+		if err := stages.SameLines(0, headLines, tailLines); err != nil {
+			return err
+		}
+	}
+	x.countExportData(head, tail)
 	return x.meta.Settle()
 }
 
-func (x *importer) addRecords(e *stages.Entries) error {
-	defer e.Release()
-	for _, r := range e.Records {
-		x.meta.Add(r)
+// skipArtifacts is readTail behind artifacts that nobody wants.
+func (x *importer) skipArtifacts(ctx context.Context, read <-chan struct{}, to *stages.ExportData) error {
+	if err := waitFor(ctx, read); err != nil {
+		return err
 	}
-	x.o.Status.AddBytes(e.Bytes)
-	return nil
+	none := func(string) (bool, error) { return false, nil }
+	if err := x.src.Artifacts(ctx, none, func(int, int64) {}, nil); err != nil {
+		return err
+	}
+	return x.readTail(ctx, read, to)
+}
+
+func (x *importer) eachEntries(ctx context.Context, data *stages.ExportData, f func(*stages.Entries)) error {
+	return stages.Each(ctx, data.Queue, func(j *stages.Job[*stages.Chunk, *stages.Entries]) error {
+		return stages.Each(ctx, j.Out, func(e *stages.Entries) error {
+			defer e.Release()
+			f(e)
+			x.o.Status.AddBytes(e.Bytes)
+			return nil
+		})
+	})
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // Sink stores what an import brings. One goroutine calls it, in this order: KV, then Metadata once, then Items, Snapshot and Bundle, then
-// Finish. It keeps nothing of its arguments.
+// KV again where the export data comes last, then Finish. It keeps nothing of its arguments.
 type Sink interface {
 	KV(rows []KV) error
 	Metadata(ctx context.Context, m *Metadata) error
@@ -22,20 +22,25 @@ type Sink interface {
 	Finish(height float64) error
 }
 
-// Insert is the one stage that stores. lines are the results of parsing the export data, parts those of unpacking the artifacts; known is
-// called when all metadata is stored, before the first part is waited for.
+// Insert is the one stage that stores.
 type Insert struct {
 	Sink     Sink
 	Meta     *Metadata
 	Progress func(exportDataBytes int64)
 	Artifact func()       // one more was stored
-	Known    func() error // the metadata is complete
+	Known    func() error // all metadata is stored, before the first part is waited for
 	KVRows   int64        // counts
+
+	headKV, headOthers, tailOthers int // lines
 }
 
-// Run stores everything and returns nil when there is no more.
-func (s *Insert) Run(ctx context.Context, lines *Link[*Job[*Chunk, *Entries]], parts *Link[*Job[Incoming, Unpacked]]) error {
-	err := Each(ctx, lines, func(j *Job[*Chunk, *Entries]) error { return Each(ctx, j.Out, s.entries) })
+// Run stores everything and returns nil when there is no more: what Head has, parsed, then the parts of the artifacts, unpacked, then what
+// Tail has, parsed.
+func (s *Insert) Run(ctx context.Context, head *Link[*Job[*Chunk, *Entries]], parts *Link[*Job[Incoming, Unpacked]], tail *Link[*Job[*Chunk, *Entries]]) error {
+	err := eachEntries(ctx, head, func(e *Entries) error {
+		s.headKV, s.headOthers = s.headKV+len(e.KV), s.headOthers+e.Others
+		return s.entries(e)
+	})
 	if err != nil {
 		return err
 	}
@@ -48,6 +53,33 @@ func (s *Insert) Run(ctx context.Context, lines *Link[*Job[*Chunk, *Entries]], p
 	if err := s.Known(); err != nil {
 		return err
 	}
+	if err := s.artifacts(ctx, parts); err != nil {
+		return err
+	}
+	some := false
+	err = eachEntries(ctx, tail, func(e *Entries) error {
+		some = true
+		s.tailOthers += e.Others
+		return s.entries(e)
+	})
+	if err == nil && some {
+		err = SameLines(s.headKV, s.headOthers, s.tailOthers)
+	}
+	return err
+}
+
+// SameLines checks the numbers of lines where the head has only metadata: the tail has as many of it, and the head no kv lines.
+func SameLines(headKV, headOthers, tailOthers int) error {
+	if headKV != 0 {
+		return errorf(format.ErrMismatch, "%d kv lines among the metadata that comes before the artifacts", headKV)
+	}
+	if headOthers != tailOthers {
+		return errorf(format.ErrMismatch, "the export data has %d lines of metadata, before the artifacts there are %d", tailOthers, headOthers)
+	}
+	return nil
+}
+
+func (s *Insert) artifacts(ctx context.Context, parts *Link[*Job[Incoming, Unpacked]]) error {
 	return Each(ctx, parts, func(j *Job[Incoming, Unpacked]) error {
 		err := Each(ctx, j.Out, func(p Unpacked) error {
 			defer p.Release()
@@ -62,8 +94,17 @@ func (s *Insert) Run(ctx context.Context, lines *Link[*Job[*Chunk, *Entries]], p
 	})
 }
 
+// eachEntries calls f for all entries, in the order of the lines.
+func eachEntries(ctx context.Context, lines *Link[*Job[*Chunk, *Entries]], f func(*Entries) error) error {
+	return Each(ctx, lines, func(j *Job[*Chunk, *Entries]) error {
+		return Each(ctx, j.Out, func(e *Entries) error {
+			defer e.Release()
+			return f(e)
+		})
+	})
+}
+
 func (s *Insert) entries(e *Entries) error {
-	defer e.Release()
 	for i := range e.Records {
 		s.Meta.Add(e.Records[i])
 	}

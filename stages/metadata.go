@@ -376,6 +376,18 @@ func sortedIndex(n int, less func(a, b uint32) bool) []uint32 {
 	return order
 }
 
+// markStored notes that the content of a row is in the new store.
+func (m *Metadata) markStored(kind recordKind, i int) {
+	switch kind {
+	case spanRecord:
+		m.spans[i].stored = true
+	case snapshotRecord:
+		m.snapshots[i].stored = true
+	case bundleRecord:
+		m.bundles[i].stored = true
+	}
+}
+
 // findSpan returns the span of a vat that starts at a position.
 func (m *Metadata) findSpan(vatID string, start int64) (int, bool) {
 	vat, ok := m.vatOf[vatID]

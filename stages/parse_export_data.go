@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"sync"
 
@@ -17,6 +16,7 @@ import (
 type Entries struct {
 	KV      []KV
 	Records []Record
+	Others  int   // lines that are no kv lines
 	Bytes   int64 // of export data
 
 	chunk *Chunk // what KV points into
@@ -41,43 +41,75 @@ func (e *Entries) Release() {
 
 const exportDataChunk = 512 << 10 // bytes
 
+// Lines says what is taken of export data.
+type Lines uint8
+
+// What can be taken.
+const (
+	AllLines    Lines = iota // for a new store
+	RepairLines              // the metadata, as repair-metadata wants it
+	KVLines                  // the other ones are only counted: their records came before
+)
+
 // ExportData is the work of reading export data: one goroutine cuts it at newlines, several parse it, and the results are taken from Queue
 // in the order of the lines.
 type ExportData struct {
 	*Ordered[*Chunk, *Entries]
-	pool   *Pool
-	repair bool
-	sum    hash.Hash
-	bytes  int64
+	pool  *Pool
+	lines Lines
+	sum   []byte
+	bytes int64
+	count int // of workers
 }
 
-// NewExportData prepares the work of a number of parsers. repair says that the metadata is for repair-metadata, and kv lines for nobody.
-func NewExportData(workers int, repair bool) *ExportData {
-	pool := NewPool(2*workers+2, exportDataChunk)
-	x := &ExportData{pool: pool, repair: repair, sum: sha256.New()}
-	x.Ordered = NewOrdered[*Chunk]("export data", workers, 1, (*Entries).Release)
-	return x
+// NewExportData prepares the work of a number of parsers.
+func NewExportData(workers int, lines Lines) *ExportData {
+	return newExportData(workers, lines, NewPool(2*workers+2, exportDataChunk))
 }
+
+func newExportData(workers int, lines Lines, pool *Pool) *ExportData {
+	return &ExportData{
+		Ordered: NewOrdered[*Chunk]("export data", workers, 1, (*Entries).Release),
+		pool:    pool, lines: lines, count: workers,
+	}
+}
+
+// Then prepares the work on other export data, which begins when all of x is done: it uses the same memory.
+func (x *ExportData) Then(lines Lines) *ExportData { return newExportData(x.count, lines, x.pool) }
 
 // SHA256 is the hash of all that was read, once Read has returned nil.
-func (x *ExportData) SHA256() []byte { return x.sum.Sum(nil) }
+func (x *ExportData) SHA256() []byte { return x.sum }
 
 // Bytes is how much was read, once Read has returned nil.
 func (x *ExportData) Bytes() int64 { return x.bytes }
 
 // Read is the stage that reads r to its end.
 func (x *ExportData) Read(ctx context.Context, r io.Reader) error {
-	cut := lineCutter{r: io.TeeReader(r, x.sum), pool: x.pool}
+	r, sum := hashed(r)
+	cut := lineCutter{r: r, pool: x.pool}
 	for {
 		chunk, err := cut.next(ctx)
-		if err != nil || chunk == nil {
+		if err != nil {
 			return err
+		}
+		if chunk == nil {
+			x.sum = sum()
+			return nil
 		}
 		x.bytes += int64(len(chunk.Data))
 		if err := x.Dispatch(ctx, chunk); err != nil {
 			return err
 		}
 	}
+}
+
+// hashed returns a reader that hashes what it reads, r itself if that does; sum is the hash once it has returned io.EOF.
+func hashed(r io.Reader) (_ io.Reader, sum func() []byte) {
+	if h, ok := r.(hashedReader); ok {
+		return r, h.SHA256
+	}
+	h := sha256.New()
+	return io.TeeReader(r, h), func() []byte { return h.Sum(nil) }
 }
 
 // Parse is the stage of one parser.
@@ -109,10 +141,13 @@ func (x *ExportData) parse(e *Entries, entry *format.Entry) error {
 			return err
 		}
 		if string(entry.Tag()) != "kv" {
-			if r, ok := parseRecordLine(entry, x.repair); ok {
+			e.Others++
+			if x.lines == KVLines {
+				// counted
+			} else if r, ok := parseRecordLine(entry, x.lines == RepairLines); ok {
 				e.Records = append(e.Records, r)
 			}
-		} else if !x.repair {
+		} else if x.lines != RepairLines {
 			kv := KV{Delete: entry.Null}
 			key := entry.KVKey()
 			if bytes.HasPrefix(key, []byte("host.")) {

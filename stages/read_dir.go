@@ -18,27 +18,6 @@ import (
 	"swingport/format"
 )
 
-// Source is an export to import. Its artifacts may come in any order and may not be seekable, so that an archive read from a pipe can be one.
-type Source interface {
-	Manifest() *format.Manifest
-
-	// ExportData opens the export data and says how many bytes it has, 0 where nobody knows.
-	ExportData() (io.ReadCloser, int64, error)
-
-	// Select says which artifacts are wanted, by name, and returns how many there are and their size in bytes.
-	Select(wanted func(name string) (bool, error)) (count, bytes int64, err error)
-
-	// Artifacts calls take for each selected artifact.
-	Artifacts(ctx context.Context, take func(context.Context, Incoming) error) error
-}
-
-// Incoming is an artifact of a source. Whoever takes it calls Open once, reads to the end, and closes.
-type Incoming struct {
-	Name string
-	Size int64 // bytes
-	Open func() (io.ReadCloser, error)
-}
-
 // Dir is an export directory. Every file in it is opened without following links and must be a regular one; where there is a SHA256SUMS,
 // every file that is read has to be in it and is compared with it while it is read.
 type Dir struct {
@@ -47,8 +26,9 @@ type Dir struct {
 	fsys     *FS
 	sums     map[string][sha256.Size]byte // nil: no SHA256SUMS
 	manifest *format.Manifest
-	selected []int // artifacts, in the order of the manifest
-	sizes    []int64
+
+	// Lenient leaves an artifact whose file is missing, or no file, to whoever opens it; else that is the end before the first one is read.
+	Lenient bool
 }
 
 // OpenDir opens an export directory and reads its manifest. fsys may be nil.
@@ -102,36 +82,40 @@ func (d *Dir) listed() error {
 // Manifest returns what export-manifest.json says.
 func (d *Dir) Manifest() *format.Manifest { return d.manifest }
 
-// ExportData opens the export data.
-func (d *Dir) ExportData() (io.ReadCloser, int64, error) { return d.open(d.manifest.Data) }
+// Head opens the export data.
+func (d *Dir) Head(context.Context) (io.ReadCloser, int64, error) { return d.open(d.manifest.Data) }
 
-// Select finds the files of the artifacts that are wanted.
-func (d *Dir) Select(wanted func(name string) (bool, error)) (count, bytes int64, err error) {
-	d.selected, d.sizes = nil, nil
+// Tail implements Source: the head is everything.
+func (d *Dir) Tail(context.Context) (io.ReadCloser, int64, error) { return nil, 0, nil }
+
+// Finish implements Source.
+func (d *Dir) Finish(context.Context) error { return nil }
+
+// Artifacts passes on the artifacts that are wanted in the order of the manifest.
+func (d *Dir) Artifacts(ctx context.Context, wanted func(name string) (bool, error), begin func(count int, bytes int64), take func(context.Context, Incoming) error) error {
+	var selected []int
+	var sizes []int64
+	total := int64(0)
 	for i, a := range d.manifest.Artifacts {
 		ok, err := wanted(a.Name)
 		if err != nil {
-			return 0, 0, &ArtifactError{Name: a.Name, Err: err}
+			return &ArtifactError{Name: a.Name, Err: err}
 		}
 		if !ok {
 			continue
 		}
-		info, err := d.stat(a.File)
-		if err != nil {
-			return 0, 0, &ArtifactError{Name: a.Name, Err: err}
+		size := int64(0)
+		if info, err := d.stat(a.File); err == nil {
+			size = info.Size()
+		} else if !d.Lenient {
+			return &ArtifactError{Name: a.Name, Err: err}
 		}
-		d.selected = append(d.selected, i)
-		d.sizes = append(d.sizes, info.Size())
-		count, bytes = count+1, bytes+info.Size()
+		selected, sizes, total = append(selected, i), append(sizes, size), total+size
 	}
-	return count, bytes, nil
-}
-
-// Artifacts passes on the selected artifacts in the order of the manifest.
-func (d *Dir) Artifacts(ctx context.Context, take func(context.Context, Incoming) error) error {
-	for n, i := range d.selected {
+	begin(len(selected), total)
+	for n, i := range selected {
 		a := d.manifest.Artifacts[i]
-		err := take(ctx, Incoming{Name: a.Name, Size: d.sizes[n], Open: func() (io.ReadCloser, error) {
+		err := take(ctx, Incoming{Name: a.Name, Gzip: isGzip(a), Size: sizes[n], Open: func() (io.ReadCloser, error) {
 			r, _, err := d.open(a.File)
 			return r, err
 		}})
@@ -140,6 +124,11 @@ func (d *Dir) Artifacts(ctx context.Context, take func(context.Context, Incoming
 		}
 	}
 	return nil
+}
+
+// isGzip says whether an artifact is a heap as the store holds it: its file says so.
+func isGzip(a format.Artifact) bool {
+	return strings.HasPrefix(a.Name, "snapshot.") && strings.HasSuffix(a.File, ".gz") && !strings.HasSuffix(a.Name, ".gz")
 }
 
 // stat says what a file is, and refuses what is not a regular file inside the directory.
@@ -231,6 +220,9 @@ func (c *checkedFile) Read(p []byte) (int, error) {
 }
 
 func (c *checkedFile) Close() error { return c.f.Close() }
+
+// SHA256 implements hashedReader.
+func (c *checkedFile) SHA256() []byte { return c.sum.Sum(nil) }
 
 // readChecksums reads SHA256SUMS, the output of GNU sha256sum: 64 hex digits, a space, a space or an asterisk, and a file name a line. A
 // name with a newline or a backslash in it is escaped, and the line then begins with a backslash. It returns nil where there is no file.

@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"sync/atomic"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 
 	"swingport/format"
@@ -44,7 +46,7 @@ func (p *SpanItems) store(_ context.Context, s Sink) error {
 		}
 	}
 	if p.last {
-		p.meta.spans[p.span].stored = true
+		p.meta.markStored(spanRecord, p.span)
 	}
 	return nil
 }
@@ -66,7 +68,7 @@ type PackedSnapshot struct {
 }
 
 func (p *PackedSnapshot) store(ctx context.Context, s Sink) error {
-	p.meta.snapshots[p.Row].stored = true
+	p.meta.markStored(snapshotRecord, p.Row)
 	return s.Snapshot(ctx, p)
 }
 
@@ -90,22 +92,35 @@ type CheckedBundle struct {
 }
 
 func (p *CheckedBundle) store(_ context.Context, s Sink) error {
-	p.meta.bundles[p.Row].stored = true
+	p.meta.markStored(bundleRecord, p.Row)
 	return s.Bundle(p)
 }
 
 // Release implements Unpacked.
 func (p *CheckedBundle) Release() { p.Content = nil }
 
+// present is an artifact that counts as stored although something is wrong with it, which was noted.
+type present struct {
+	kind recordKind
+	row  int
+	meta *Metadata
+}
+
+func (p *present) store(context.Context, Sink) error {
+	p.meta.markStored(p.kind, p.row)
+	return nil
+}
+
+// Release implements Unpacked.
+func (p *present) Release() {}
+
 // Artifacts is the work of unpacking artifacts: Dispatch hands them out, several goroutines hash, split and pack, and the parts are taken
 // from Queue in the order of dispatch.
 type Artifacts struct {
 	*Ordered[Incoming, Unpacked]
-	meta     *Metadata
-	spools   *spools
-	mode     format.ArtifactMode
-	progress func(bytes int64)
-	warn     func(string)
+	meta   *Metadata
+	spools *spools
+	o      UnpackOptions
 
 	snapshots, spans, bundles, items, bytes atomic.Int64
 }
@@ -122,15 +137,23 @@ type UnpackOptions struct {
 	Mode     format.ArtifactMode
 	TempDir  string
 	FS       *FS
-	Progress func(bytes int64) // called by all workers
+	Progress func(bytes int64) // read of artifacts; called by all workers
 	Warn     func(string)
+
+	// Discard checks everything and packs nothing: the sink gets no items, and snapshots without content.
+	Discard bool
+	// Defect is told what is wrong with an artifact, as an *ArtifactError, by all workers; nil ends the run with that error. Where it returns
+	// nil the artifact counts as present and the run goes on.
+	Defect func(error) error
+	// Digest is told the size and the hash of the content of each artifact, heaps raw, by all workers. It may be nil.
+	Digest func(name string, size int64, sha256 []byte)
 }
 
 // NewArtifacts prepares the work; meta is complete when the first artifact is dispatched.
 func NewArtifacts(o UnpackOptions, meta *Metadata) *Artifacts {
 	return &Artifacts{
 		Ordered: NewOrdered[Incoming]("artifacts", o.Workers, spanChunks, Unpacked.Release),
-		meta:    meta, mode: o.Mode, progress: o.Progress, warn: o.Warn,
+		meta:    meta, o: o,
 		spools: newSpools(spoolsMemory, o.TempDir, o.FS),
 	}
 }
@@ -163,7 +186,7 @@ func (a *Artifacts) Wanted(name string) (bool, error) {
 		if !ok {
 			return false, errorf(format.ErrMismatch, "no metadata for snapshot %s", name)
 		}
-		return a.meta.snapshots[i].inUse || a.mode == format.Debug, nil
+		return a.meta.snapshots[i].inUse || a.o.Mode == format.Debug, nil
 	}
 	if _, ok := a.meta.bundleAt[n.BundleID]; !ok {
 		return false, errorf(format.ErrMismatch, "missing %s", n.BundleID)
@@ -172,13 +195,13 @@ func (a *Artifacts) Wanted(name string) (bool, error) {
 }
 
 func (a *Artifacts) wantsSpan(name string, span *spanRow) bool {
-	switch a.mode {
+	switch a.o.Mode {
 	case format.Operational:
 		return span.current
 	case format.Replay:
 		vat := &a.meta.vats[span.vat]
 		if vat.current < 0 {
-			a.warn(fmt.Sprintf("artifact %s left out: vat %s has no current span, so that nobody can replay it", name, vat.id))
+			a.o.Warn(fmt.Sprintf("artifact %s left out: vat %s has no current span, so that nobody can replay it", name, vat.id))
 			return false
 		}
 		return !vat.startKnown || span.start >= vat.start
@@ -190,54 +213,85 @@ func (a *Artifacts) wantsSpan(name string, span *spanRow) bool {
 func (a *Artifacts) Unpack(ctx context.Context) error {
 	u := &unpacker{Artifacts: a, cut: lineCutter{pool: NewPool(spanChunks, spanChunk)}}
 	return a.Work(ctx, func(ctx context.Context, in Incoming, out *Link[Unpacked]) error {
-		if err := u.unpack(ctx, in, out); err != nil {
-			if ctx.Err() != nil && context.Cause(ctx) == err {
-				return err
-			}
-			return &ArtifactError{Name: in.Name, Err: err}
+		name, err := format.ParseName(in.Name)
+		if err == nil {
+			err = u.unpack(ctx, in, name, out)
 		}
-		return nil
+		if err == nil || ctx.Err() != nil && context.Cause(ctx) == err {
+			return err
+		}
+		err = &ArtifactError{Name: in.Name, Err: err}
+		if a.o.Defect == nil || ctx.Err() != nil {
+			return err
+		}
+		if err := a.o.Defect(err); err != nil {
+			return err
+		}
+		return out.Send(ctx, a.present(name))
 	})
+}
+
+// present finds the record of an artifact.
+func (a *Artifacts) present(name format.Name) *present {
+	p := &present{meta: a.meta}
+	switch name.Kind {
+	case format.KindTranscript:
+		p.kind = spanRecord
+		p.row, _ = a.meta.findSpan(name.VatID, name.Pos)
+	case format.KindSnapshot:
+		p.kind = snapshotRecord
+		p.row, _ = a.meta.findSnapshot(name.VatID, name.Pos)
+	default:
+		p.kind, p.row = bundleRecord, a.meta.bundleAt[name.BundleID]
+	}
+	return p
 }
 
 // unpacker is what one worker keeps from one artifact to the next.
 type unpacker struct {
 	*Artifacts
-	cut  lineCutter
-	gzip *gzip.Writer
-	buf  []byte
+	cut    lineCutter
+	gzip   *gzip.Writer
+	gunzip *gzip.Reader
+	buf    []byte
 }
 
-func (u *unpacker) unpack(ctx context.Context, in Incoming, out *Link[Unpacked]) (err error) {
-	name, err := format.ParseName(in.Name)
-	if err != nil {
-		return err
-	}
+func (u *unpacker) unpack(ctx context.Context, in Incoming, name format.Name, out *Link[Unpacked]) (err error) {
 	f, err := in.Open()
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	r := &countingReader{f, u.progress, &u.bytes}
-	switch name.Kind {
-	case format.KindTranscript:
-		return u.span(ctx, in.Name, name, r, out)
-	case format.KindSnapshot:
-		return u.snapshot(ctx, in.Name, name, r, out)
+	if name.Kind == format.KindSnapshot {
+		return u.snapshot(ctx, in, name, f, out)
 	}
-	return u.bundle(ctx, name, in.Size, r, out)
+	r, sum := io.Reader(f), func() []byte { return nil }
+	if u.o.Digest != nil {
+		r, sum = hashed(f)
+	}
+	counted := &countingReader{r: r, progress: u.o.Progress}
+	if name.Kind == format.KindTranscript {
+		err = u.span(ctx, in.Name, name, counted, out)
+	} else {
+		err = u.bundle(ctx, name, in.Size, counted, out)
+	}
+	u.bytes.Add(counted.n)
+	if err == nil && u.o.Digest != nil {
+		u.o.Digest(in.Name, counted.n, sum())
+	}
+	return err
 }
 
 type countingReader struct {
 	r        io.Reader
 	progress func(int64)
-	total    *atomic.Int64
+	n        int64
 }
 
 func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.progress(int64(n))
-	c.total.Add(int64(n))
+	c.n += int64(n)
 	return n, err
 }
 
@@ -270,7 +324,9 @@ func (u *unpacker) span(ctx context.Context, text string, name format.Name, r io
 			part.Release()
 			return errorf(format.ErrIncomplete, "artifact %s is not complete", text)
 		}
-		if err := out.Send(ctx, part); err != nil {
+		if u.o.Discard {
+			part.Release()
+		} else if err := out.Send(ctx, part); err != nil {
 			return err
 		}
 	}
@@ -303,56 +359,114 @@ func splitItems(lines []byte) [][]byte {
 // twelfth less.
 const gzipLevel = 2
 
-// snapshot hashes and packs a heap.
-func (u *unpacker) snapshot(ctx context.Context, text string, name format.Name, r io.Reader, out *Link[Unpacked]) (err error) {
+// snapshot hashes a heap and packs it, or keeps it as it is packed.
+func (u *unpacker) snapshot(ctx context.Context, in Incoming, name format.Name, f io.Reader, out *Link[Unpacked]) (err error) {
 	i, _ := u.meta.findSnapshot(name.VatID, name.Pos)
-	packed := u.spools.new()
-	part := &PackedSnapshot{Row: i, content: packed, meta: u.meta}
+	part := &PackedSnapshot{Row: i, content: u.spools.new(), meta: u.meta}
 	defer func() {
 		if err != nil && part != nil {
 			part.Release()
 		}
 	}()
-	sum := sha256.New()
-	if part.UncompressedSize, err = u.pack(ctx, packed, sum, r); err != nil {
+	var sum []byte
+	if in.Gzip {
+		part.UncompressedSize, sum, err = u.keep(ctx, part.content, f)
+	} else {
+		part.UncompressedSize, sum, err = u.pack(ctx, part.content, f)
+	}
+	if err != nil {
 		return err
 	}
-	if got, want := hex.EncodeToString(sum.Sum(nil)), u.meta.Snapshot(i).Hash; got != want {
-		return errorf(format.ErrHashMismatch, "snapshot %s hash is %s, metadata says %s", quoted(text), quoted(got), quoted(want))
-	}
-	if packed.size > maxValue {
-		return errorf(format.ErrLimit, "heap of %d bytes packed, the database takes at most %d", packed.size, maxValue)
+	u.bytes.Add(part.UncompressedSize)
+	if got, want := hex.EncodeToString(sum), u.meta.Snapshot(i).Hash; got != want {
+		return errorf(format.ErrHashMismatch, "snapshot %s hash is %s, metadata says %s", quoted(in.Name), quoted(got), quoted(want))
 	}
 	u.snapshots.Add(1)
+	if u.o.Digest != nil {
+		u.o.Digest(in.Name, part.UncompressedSize, sum)
+	}
 	sent := part
 	part = nil // Send gives it away, also when it fails
 	return out.Send(ctx, sent)
 }
 
-// pack reads r to its end into sum and, as gzip, into w. It returns the number of bytes read.
-func (u *unpacker) pack(ctx context.Context, w, sum io.Writer, r io.Reader) (size int64, err error) {
+// pack reads a heap to its end and writes it, as gzip, to w.
+func (u *unpacker) pack(ctx context.Context, w *spool, f io.Reader) (size int64, sum []byte, err error) {
+	r, hash := hashed(f)
+	counted := &countingReader{r: r, progress: u.o.Progress}
+	if u.o.Discard {
+		err = u.copy(ctx, io.Discard, counted, w)
+		return counted.n, hash(), err
+	}
 	if u.gzip == nil {
 		if u.gzip, err = gzip.NewWriterLevel(w, gzipLevel); err != nil {
-			return 0, err
+			return 0, nil, err
 		}
-		u.buf = make([]byte, spanChunk)
 	}
 	u.gzip.Reset(w)
+	if err := u.copy(ctx, u.gzip, counted, w); err != nil {
+		return counted.n, nil, err
+	}
+	return counted.n, hash(), u.gzip.Close()
+}
+
+// keep writes a heap, packed already, to w as it is, and unpacks it for its hash.
+func (u *unpacker) keep(ctx context.Context, w *spool, f io.Reader) (size int64, sum []byte, err error) {
+	packed := io.Reader(&countingReader{r: f, progress: u.o.Progress})
+	if !u.o.Discard {
+		packed = io.TeeReader(packed, w)
+	}
+	if u.gunzip == nil {
+		u.gunzip = new(gzip.Reader)
+	}
+	if err := u.gunzip.Reset(packed); err != nil {
+		return 0, nil, packedError(err)
+	}
+	hash := sha256.New()
+	counted := &countingReader{r: u.gunzip, progress: func(int64) {}}
+	err = u.copy(ctx, hash, counted, w)
+	return counted.n, hash.Sum(nil), packedError(err)
+}
+
+// packedError says what an error of the decoder is about. A heap that is cut off ends where its file or entry does.
+func packedError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("gzip of the heap is cut off: %w", io.ErrUnexpectedEOF)
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), isCorrupt(err):
+		return errorf(format.ErrFormat, "gzip of the heap: %v", err)
+	}
+	return err
+}
+
+func isCorrupt(err error) bool {
+	var corrupt flate.CorruptInputError
+	return errors.As(err, &corrupt)
+}
+
+// copy copies r to w as long as what is spooled stays storable.
+func (u *unpacker) copy(ctx context.Context, w io.Writer, r io.Reader, spooled *spool) error {
+	if u.buf == nil {
+		u.buf = make([]byte, spanChunk)
+	}
 	for {
 		n, err := r.Read(u.buf)
-		size += int64(n)
-		sum.Write(u.buf[:n])
-		if _, err := u.gzip.Write(u.buf[:n]); err != nil {
-			return size, err
+		if _, err := w.Write(u.buf[:n]); err != nil {
+			return err
+		}
+		if spooled.size > maxValue {
+			return errorf(format.ErrLimit, "heap of more than %d bytes packed, the database takes at most that", maxValue)
 		}
 		if err == io.EOF {
-			return size, u.gzip.Close()
+			return nil
 		}
 		if err != nil {
-			return size, err
+			return err
 		}
 		if ctx.Err() != nil {
-			return size, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }
