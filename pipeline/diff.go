@@ -59,7 +59,7 @@ type DiffReport struct {
 	Artifacts    int64  `json:"artifacts"`    // compared, of both sides together as many names as there are
 	ExportData   bool   `json:"exportData"`   // false: one side has none, so that it was not compared
 	Keys         int64  `json:"keys"`         // of export data, compared
-	Differences  int64  `json:"differences"`
+	Differences  int64  `json:"differenceCount"`
 
 	Seconds  float64  `json:"seconds"`  // wall-clock time
 	Warnings []string `json:"warnings"` // no difference, but somebody should know
