@@ -11,7 +11,8 @@ import (
 )
 
 const exportLong = `Export a swing-store to a directory, as Agoric's export-kernel-db does: a
-manifest, the artifacts and, with --export-data-mode all, the export data.
+manifest, the artifacts and, with --export-data-mode all, the export data. Or,
+with --output, to an archive.
 
 A node may go on writing to the store: everything in the export is of one
 commit, and the store's files do not change. Spans, heap snapshots and bundles
@@ -20,7 +21,23 @@ are verified against their hashes; one that does not match ends the export.
 The export is there, whole, when export-manifest.json is. An export that fails
 leaves none, and one that exists is never overwritten. Without the export data
 an export cannot be imported.
+
+An archive is one file, a tar of the directory: as it is (.tar) or packed on all
+cores into a zstd stream (.tar.zst). "tar --zstd -xf" makes a directory of it
+that any import takes; swingport import, verify, list, extract and diff read it
+as it is, also from a pipe. An index at its end has the hashes of everything
+before it, so that one that was cut or changed is seen. Unless told otherwise,
+an archive has the export data and the most complete artifact mode that the
+store can satisfy. The file is there, whole, when the export is done; what went
+to stdout has no index when the export failed. The same store makes the same
+bytes; files in it are of the time SOURCE_DATE_EPOCH (seconds), else of 1970.
+
+Heap snapshots are raw, the only form that the reference's import takes. With
+--snapshots gzip they stay packed as the store has them, which saves the work
+of packing them again at both ends; swingport takes both.
 ` + modesHelp + `
+  auto         archival, replay or operational, the first of them that the store
+               can satisfy: what an archive has by default
 ` + referenceEnv + exitHelp
 
 const exportExample = `  # a backup that can be imported again
@@ -31,6 +48,10 @@ const exportExample = `  # a backup that can be imported again
   swingport export --export-dir backup --artifact-mode archival \
       --export-data-mode all --check-block-height 10000001 --checksums --json
 
+  # the same in one file, and from one machine to another
+  swingport export --output backup.tar.zst --artifact-mode replay
+  swingport export -o - | ssh new-host swingport import -i -
+
   # what is left of a damaged store
   swingport export --export-dir rescue --artifact-mode debug \
       --export-data-mode all --no-verify`
@@ -38,6 +59,7 @@ const exportExample = `  # a backup that can be imported again
 // exportCommand is "swingport export".
 func (a *app) exportCommand() *cobra.Command {
 	var t transferFlags
+	var out outputFlags
 	var o pipeline.ExportOptions
 	var g flagGroups
 	cmd := &cobra.Command{
@@ -48,31 +70,47 @@ func (a *app) exportCommand() *cobra.Command {
 		Args:    noArgs,
 	}
 	g.group(cmd, "Where", func(f *pflag.FlagSet) {
-		t.add(f)
+		t.storeFlags.add(f)
 		f.StringVar(&t.exportDir, "export-dir", ".", "`DIR` to export to; made if it is missing")
-		f.StringVar(&t.tempDir, "temp-dir", "", "`DIR` for temporary files (default the export directory)")
+		out.add(f)
+		f.StringVar(&t.tempDir, "temp-dir", "", "`DIR` for temporary files (default where the export goes, or the system's with -o -)")
 	})
 	g.group(cmd, "What", func(f *pflag.FlagSet) {
-		addValue(f, &t.artifactMode, format.ParseArtifactMode, "artifact-mode",
-			"`MODE`: none, operational, replay, archival or debug (default operational)")
-		addValue(f, &t.exportDataMode, parseExportMode, "export-data-mode", "`MODE`: all or skip (default skip)")
-		addBool(f, &o.Checksums, "checksums", "add a SHA256SUMS of all files")
+		addValue(f, &t.artifactMode, parseArtifactMode, "artifact-mode",
+			"`MODE`: none, operational, replay, archival, debug or auto (default operational; auto with --output)")
+		addValue(f, &t.exportDataMode, parseExportMode, "export-data-mode", "`MODE`: all or skip (default skip; all with --output)")
+		addValue(f, &o.Snapshots, format.ParseSnapshotForm, "snapshots", "heap snapshots as `FORM`: raw, or gzip, which the reference does not take (default raw)")
+		addBool(f, &o.Checksums, "checksums", "add a SHA256SUMS of all files to the directory")
 	})
+	g.group(cmd, "Archive", out.addArchive)
 	g.group(cmd, "Checks", func(f *pflag.FlagSet) {
 		addValue(f, &t.checkHeight, parseHeight, "check-block-height", "fail unless the store is at height `N`, if that is not 0")
 		addBool(f, &o.NoVerify, "no-verify", "export what does not match its hash too, and say so at the end; completeness is checked all the same")
 	})
 	g.group(cmd, "How", func(f *pflag.FlagSet) {
 		addValue(f, &o.Reader, parseReader, "reader", "read the large tables by `WAY`: sweep, page by page, or engine, by SQL, which is slower (default sweep)")
-		t.addHow(f)
+		t.howFlags.add(f)
 	})
-	completeModes(cmd, "skip", "all")
+	completeDirs(cmd)
+	completeModes(cmd, exportModes, "skip", "all")
+	completeFlag(cmd, "snapshots", string(format.RawSnapshots), string(format.GzipSnapshots))
+	out.complete(cmd)
 	completeFlag(cmd, "reader", pipeline.ReaderSweep, pipeline.ReaderEngine)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if o.StateDir, err = t.finish(cmd.Flags(), a.env, "include-export-data", "export-mode"); err != nil {
 			return err
 		}
+		if err = out.finish(a, cmd.Flags()); err != nil {
+			return err
+		}
 		o.ExportDir, o.TempDir, o.Workers = t.exportDir, t.tempDir, t.workers
+		if out.file != "" {
+			o.ExportDir, o.Archive, o.Format, o.Level, o.Stdout = "", out.file, out.format, out.level, a.stdout
+			t.binary = out.file == stdio
+			if o.ModTime, err = sourceDate(a.env); err != nil {
+				return err
+			}
+		}
 		o.ArtifactMode, o.ExportDataMode, o.CheckBlockHeight = t.artifactMode, t.exportDataMode, t.checkHeight
 		return a.transfer(&t, "exported", func(status *pipeline.Status, log *slog.Logger) (pipeline.Summary, error) {
 			o.Status, o.Log = status, log

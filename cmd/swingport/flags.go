@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,14 +13,19 @@ import (
 	"github.com/spf13/pflag"
 
 	"swingport/format"
+	"swingport/pipeline"
 )
 
 // envPrefix begins the names under which the environment sets the flags of the
 // reference: AG_CHAIN_COSMOS_STATE_DIR is --state-dir.
 const envPrefix = "AG_CHAIN_COSMOS_"
 
-// envFlags are the flags that the environment can set: those of the reference.
-var envFlags = []string{"home", "state-dir", "export-dir", "artifact-mode", "export-data-mode", "check-block-height", "verbose"}
+// The flags that the environment can set: all those of the reference where it
+// has the command too, else those that say where the store is.
+var (
+	envFlags      = []string{"home", "state-dir", "export-dir", "artifact-mode", "export-data-mode", "check-block-height", "verbose"}
+	envStoreFlags = envFlags[:2]
+)
 
 // replacedFlags are flags that the reference refuses, and what it tells to use.
 var replacedFlags = map[string]string{
@@ -58,8 +64,8 @@ func envName(flag string) string {
 
 // fromEnvironment sets the flags that the command line did not. A verbose that
 // is no boolean is false, as in the reference; all other nonsense is an error.
-func fromEnvironment(flags *pflag.FlagSet, env map[string]string) error {
-	for _, name := range envFlags {
+func fromEnvironment(flags *pflag.FlagSet, env map[string]string, names []string) error {
+	for _, name := range names {
 		flag, value, set := flags.Lookup(name), "", false
 		if flag != nil && !flag.Changed {
 			value, set = env[envName(name)]
@@ -105,7 +111,7 @@ func checkArgs(root *cobra.Command, args []string) error {
 		return unknownCommand(root, firstWord(args, takesValue))
 	}
 	for i := 0; i < len(args) && args[i] != "--"; i++ {
-		name, isFlag := strings.CutPrefix(args[i], "--")
+		name, isFlag := flagName(args[i])
 		name, _, hasValue := strings.Cut(name, "=")
 		switch {
 		case !isFlag:
@@ -118,6 +124,17 @@ func checkArgs(root *cobra.Command, args []string) error {
 		}
 	}
 	return nil
+}
+
+// shortFlags are the flags that can be given as one letter and a value.
+var shortFlags = map[string]string{"-o": "output", "-i": "input"}
+
+// flagName is arg without its dashes, or the long name for a letter that stands alone.
+func flagName(arg string) (name string, isFlag bool) {
+	if long, ok := shortFlags[arg]; ok {
+		return long, true
+	}
+	return strings.CutPrefix(arg, "--")
 }
 
 // valueFlags has the names of all flags, of any command, that are followed by a value.
@@ -136,7 +153,7 @@ func valueFlags(root *cobra.Command) map[string]bool {
 // firstWord is the first argument that is no flag and no flag's value.
 func firstWord(args []string, takesValue map[string]bool) string {
 	for i := 0; i < len(args); i++ {
-		name, isFlag := strings.CutPrefix(args[i], "--")
+		name, isFlag := flagName(args[i])
 		if !isFlag {
 			return args[i]
 		}
@@ -171,9 +188,16 @@ func flagError(err error) error {
 }
 
 // noArgs refuses words that belong to no flag.
-func noArgs(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usagef("unexpected argument %q", args[0])
+func noArgs(_ *cobra.Command, args []string) error { return refuseArgs(args, 0) }
+
+// atMost refuses more than n words that belong to no flag.
+func atMost(n int) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error { return refuseArgs(args, n) }
+}
+
+func refuseArgs(args []string, n int) error {
+	if len(args) > n {
+		return usagef("unexpected argument %q", args[n])
 	}
 	return nil
 }
@@ -278,7 +302,7 @@ func (s *storeFlags) dir(env map[string]string) (string, error) {
 
 // finish completes the flags from the environment and returns the state directory.
 func (s *storeFlags) finish(flags *pflag.FlagSet, env map[string]string) (stateDir string, err error) {
-	if err := fromEnvironment(flags, env); err != nil {
+	if err := fromEnvironment(flags, env, envStoreFlags); err != nil {
 		return "", err
 	}
 	return s.dir(env)
@@ -302,16 +326,32 @@ type transferFlags struct {
 	artifactMode   format.ArtifactMode
 	exportDataMode format.ExportDataMode
 	checkHeight    *float64
-	workers        int
-	tempDir        string
-	json, verbose  bool
+	howFlags
+	binary bool // stdout is an archive, and the summary goes to stderr
 }
 
-// completeModes tells shells which modes there are, and which flags take directories.
-func completeModes(cmd *cobra.Command, exportDataModes ...string) {
-	completeFlag(cmd, "artifact-mode", "none", "operational", "replay", "archival", "debug")
+// howFlags change nothing in the result.
+type howFlags struct {
+	workers       int
+	tempDir       string
+	json, verbose bool
+}
+
+// Artifact modes, for shells: the reference's, and those of exports.
+var (
+	artifactModes = []string{"none", "operational", "replay", "archival", "debug"}
+	exportModes   = append(slices.Clip(artifactModes), string(pipeline.AutoMode))
+)
+
+// completeModes tells shells which modes there are.
+func completeModes(cmd *cobra.Command, artifactModes []string, exportDataModes ...string) {
+	completeFlag(cmd, "artifact-mode", artifactModes...)
 	completeFlag(cmd, "export-data-mode", exportDataModes...)
-	for _, name := range []string{"home", "state-dir", "export-dir", "temp-dir"} {
+}
+
+// completeDirs tells shells which flags of cmd take directories.
+func completeDirs(cmd *cobra.Command) {
+	for _, name := range []string{"home", "state-dir", "to-state-dir", "export-dir", "to", "temp-dir"} {
 		cmd.MarkFlagDirname(name) //nolint:errcheck // fails only for a flag that is not there
 	}
 }
@@ -321,11 +361,11 @@ func completeFlag(cmd *cobra.Command, name string, values ...string) {
 	cmd.RegisterFlagCompletionFunc(name, complete) //nolint:errcheck // fails only for a flag that is not there
 }
 
-// addHow adds the flags that change nothing in the result.
-func (t *transferFlags) addHow(f *pflag.FlagSet) {
-	addValue(f, &t.workers, parseWorkers, "workers", "work `N` wide, 16 at most (default 0: as wide as the machine)")
-	addBool(f, &t.json, "json", "print the summary as one JSON object")
-	addBool(f, &t.verbose, "verbose", "say what happens; without a terminal, how far it is")
+// add adds the flags but that of the temporary files, whose default is the command's.
+func (h *howFlags) add(f *pflag.FlagSet) {
+	addValue(f, &h.workers, parseWorkers, "workers", "work `N` wide, 16 at most (default 0: as wide as the machine)")
+	addBool(f, &h.json, "json", "print the summary as one JSON object")
+	addBool(f, &h.verbose, "verbose", "say what happens; without a terminal, how far it is")
 }
 
 // finish completes the flags from the environment and returns the state
@@ -335,11 +375,13 @@ func (t *transferFlags) finish(flags *pflag.FlagSet, env map[string]string, repl
 	if err := refuseReplaced(env, replaced...); err != nil {
 		return "", err
 	}
-	stateDir, err = t.storeFlags.finish(flags, env)
+	if err := fromEnvironment(flags, env, envFlags); err != nil {
+		return "", err
+	}
 	if t.exportDir == "" {
 		t.exportDir = "."
 	}
-	return stateDir, err
+	return t.dir(env)
 }
 
 // joinVerbose makes "--verbose 0" one argument: flags that need no value take

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"reflect"
 	"strings"
 	"testing"
@@ -48,6 +50,16 @@ func TestExportOptions(t *testing.T) {
 		{"our own", "", "--no-verify --checksums --reader engine --workers 3 --temp-dir t",
 			pipeline.ExportOptions{NoVerify: true, Checksums: true, Reader: pipeline.ReaderEngine, Workers: 3, TempDir: "t"}},
 		{"booleans with a value", "", "--no-verify=false --checksums=1", pipeline.ExportOptions{Checksums: true}},
+		{"gzip snapshots", "", "--snapshots gzip --artifact-mode auto", pipeline.ExportOptions{Snapshots: format.GzipSnapshots, ArtifactMode: pipeline.AutoMode}},
+		{"archive", "", "--output a.tar.zst", pipeline.ExportOptions{Archive: "a.tar.zst"}},
+		{"archive, short", "", "-o a.tar", pipeline.ExportOptions{Archive: "a.tar"}},
+		{"archive to stdout", "", "-o - --level best --temp-dir t", pipeline.ExportOptions{Archive: "-", Level: "best", TempDir: "t"}},
+		{"format and level", "", "-o=a.tar --format tar.zst --level fastest", pipeline.ExportOptions{Archive: "a.tar", Format: "tar.zst", Level: "fastest"}},
+		{"modes of an archive", "", "-o a.tar --artifact-mode replay --export-data-mode skip",
+			pipeline.ExportOptions{Archive: "a.tar", ArtifactMode: format.Replay, ExportDataMode: format.Skip}},
+		{"an archive beats the environment", "EXPORT_DIR=e;ARTIFACT_MODE=replay", "-o a.tar", pipeline.ExportOptions{Archive: "a.tar", ArtifactMode: format.Replay}},
+		{"auto from the environment", "ARTIFACT_MODE=auto", "", pipeline.ExportOptions{ArtifactMode: pipeline.AutoMode}},
+		{"no environment for an archive", "OUTPUT=a.tar;FORMAT=tar", "", pipeline.ExportOptions{}},
 		{"a verbose of a word of its own", "", "--verbose 0 --checksums", pipeline.ExportOptions{Checksums: true}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -59,11 +71,14 @@ func TestExportOptions(t *testing.T) {
 			if want.StateDir == "" {
 				want.StateDir = defaultDir
 			}
-			if want.ExportDir == "" {
+			if want.ExportDir == "" && want.Archive == "" {
 				want.ExportDir = "."
 			}
 			got := f.exports[0]
-			got.Status, got.Log = nil, nil
+			if toStdout := got.Stdout == io.Writer(&f.out); toStdout != (want.Archive != "") {
+				t.Errorf("stdout is %v", got.Stdout)
+			}
+			got.Status, got.Log, got.Stdout = nil, nil, nil
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
@@ -86,6 +101,73 @@ func TestImportOptions(t *testing.T) {
 		ExportDataMode: format.RepairMetadata, CheckBlockHeight: at(0), NoCheck: true, KeepOld: true, Workers: 1, TempDir: "t"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestImportOptionsOfArchives(t *testing.T) {
+	for _, test := range []struct {
+		env, args string
+		want      pipeline.ImportOptions
+	}{
+		{"", "--input a.tar.gz", pipeline.ImportOptions{Archive: "a.tar.gz"}},
+		{"EXPORT_DIR=e", "-i - --max-window 128MiB", pipeline.ImportOptions{Archive: "-", MaxWindow: 128 << 20}},
+		{"EXPORT_DIR=e", "--max-item 1.5GB", pipeline.ImportOptions{ExportDir: "e", MaxItem: 15e8}},
+		{"", "--max-item 77", pipeline.ImportOptions{ExportDir: ".", MaxItem: 77}},
+	} {
+		f := newFake(prefixed(test.env)...)
+		if rc := f.run(append([]string{"import"}, strings.Fields(test.args)...)); rc != 0 {
+			t.Fatalf("%q: exit code %d: %s", test.args, rc, f.err.String())
+		}
+		got := f.imports[0]
+		if hasStdin := got.Stdin != nil; hasStdin != (test.want.Archive != "") {
+			t.Errorf("%q: stdin is %v", test.args, got.Stdin)
+		}
+		test.want.StateDir, got.Status, got.Stdin = defaultDir, nil, nil
+		if !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%q: got  %+v\nwant %+v", test.args, got, test.want)
+		}
+	}
+}
+
+// The time of an archive's files is that of SOURCE_DATE_EPOCH, to the letter.
+func TestSourceDate(t *testing.T) {
+	for _, test := range []struct {
+		value string
+		want  int64 // -1 is an error
+	}{
+		{"", 0}, {"0", 0}, {"1700000000", 1700000000}, {"8589934591", 8589934591}, {"8589934592", -1}, {"-1", -1}, {"+5", -1}, {"07", -1},
+		{"1e9", -1}, {"1.0", -1}, {" 1", -1}, {"now", -1}, {"99999999999999999999", -1},
+	} {
+		f := newFake("SOURCE_DATE_EPOCH=" + test.value)
+		rc := f.run([]string{"export", "-o", "a.tar"})
+		switch {
+		case test.want >= 0 && (rc != 0 || f.exports[0].ModTime != test.want):
+			t.Errorf("%q: exit code %d, %s", test.value, rc, f.err.String())
+		case test.want < 0:
+			want := fmt.Sprintf("swingport: error: SOURCE_DATE_EPOCH %q: not a whole number of seconds from 0 to 8589934591\n"+
+				"swingport: hint: see swingport export --help\n", test.value)
+			if rc != exitUsage || f.err.String() != want {
+				t.Errorf("%q: exit code %d, %s", test.value, rc, f.err.String())
+			}
+		}
+		f = newFake("SOURCE_DATE_EPOCH=" + test.value)
+		if rc := f.run([]string{"export"}); rc != 0 {
+			t.Errorf("%q and no archive: exit code %d, %s", test.value, rc, f.err.String())
+		}
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		want int64 // 0 is an error
+	}{
+		{"1", 1}, {"64MiB", 64 << 20}, {"64mib", 64 << 20}, {"64 MiB", 64 << 20}, {"64M", 64e6}, {"1.5GiB", 3 << 29}, {"2TB", 2e12}, {"1PiB", 1 << 50},
+		{"0", 0}, {"0.1", 0}, {"", 0}, {"-1", 0}, {"MiB", 0}, {"64 apples", 0}, {"1e3", 0}, {"inf", 0}, {"2PiB", 0}, {"99999999999999999999", 0},
+	} {
+		if got, err := parseSize(test.text); got != test.want || (err == nil) != (test.want > 0) {
+			t.Errorf("parseSize(%q) = %d, %v", test.text, got, err)
+		}
 	}
 }
 
@@ -163,6 +245,42 @@ func TestUsageErrors(t *testing.T) {
 			"leave out --export-mode and AG_CHAIN_COSMOS_EXPORT_MODE"},
 		{"INCLUDE_HISTORICAL=", "import", `deprecated "include-historical" options, use "artifact-mode" instead`,
 			"leave out --include-historical and AG_CHAIN_COSMOS_INCLUDE_HISTORICAL"},
+		{"", "export --output", "--output needs a value", seeExport},
+		{"", "export -o", "--output needs a value", seeExport},
+		{"", "export -o --json", "--output needs a value", seeExport},
+		{"", "export --output --json", "--output needs a value", seeExport},
+		{"", "export --output=", `--output "": empty`, seeExport},
+		{"", "-o a.tar exprot", `unknown command "exprot"`, `did you mean "export"?`},
+		{"", "export -o a.tar --export-dir e", "--output and --export-dir exclude each other", seeExport},
+		{"", "export -o a.tar --export-dir=", "--output and --export-dir exclude each other", seeExport},
+		{"", "export --format tar", "--format is for archives: it needs --output", seeExport},
+		{"", "export --level best", "--level is for archives: it needs --output", seeExport},
+		{"", "export -o a.tar --level best", "--level best: a .tar is not packed", seeExport},
+		{"", "export -o a.tar.zst --format tar --level default", "--level default: a .tar is not packed", seeExport},
+		{"", "export -o a.tar.zst --format zip", `--format "zip": not one of tar, tar.zst`, seeExport},
+		{"", "export -o a.tar.zst --level 19", `--level "19": not one of fastest, default, better, best`, seeExport},
+		{"", "export -o a.tar --checksums", "--checksums is for directories: an archive has checksums of all that is in it", seeExport},
+		{"", "export --snapshots zip", `invalid value "zip" for snapshots, known are raw and gzip`, seeExport},
+		{"", "import --artifact-mode auto", `Invalid value "auto" for "artifact-mode"`, "see swingport import --help"},
+		{"", "import -i a.tar --export-dir e", "--input and --export-dir exclude each other", "see swingport import --help"},
+		{"", "import -i", "--input needs a value", "see swingport import --help"},
+		{"", "import --input=", `--input "": empty`, "see swingport import --help"},
+		{"", "import --output a.tar", "unknown flag: --output", "see swingport import --help"},
+		{"", "import --max-window 1GiB", "--max-window is for archives: it needs --input", "see swingport import --help"},
+		{"", "import --max-item huge", `--max-item "huge": not a size like 256MiB`, "see swingport import --help"},
+		{"", "import -i - --max-window 0", `--max-window "0": not a size like 256MiB`, "see swingport import --help"},
+		{"", "verify a b", `unexpected argument "b"`, "see swingport verify --help"},
+		{"", "verify - --input a.tar", "verify takes one of PATH, --state-dir, --export-dir and --input", "see swingport verify --help"},
+		{"", "verify --home h --export-dir e", "verify takes one of PATH, --state-dir, --export-dir and --input", "see swingport verify --help"},
+		{"", "verify --deep --input a.tar", "--deep is for state directories, and a.tar is an archive", "see swingport verify --help"},
+		{"", "verify --deep --export-dir e", "--deep is for state directories, and e is an export directory", "see swingport verify --help"},
+		{"", "verify --export-dir=", `--export-dir "": empty`, "see swingport verify --help"},
+		{"", "verify --artifact-mode all", `Invalid value "all" for "artifact-mode"`, "see swingport verify --help"},
+		{"", "diff", "diff needs two paths", "see swingport diff --help"},
+		{"", "diff a", "diff needs two paths", "see swingport diff --help"},
+		{"", "diff a b c", `unexpected argument "c"`, "see swingport diff --help"},
+		{"", "diff - -", "only one side can be stdin", "see swingport diff --help"},
+		{"", "diff a b --artifact-mode auto", `Invalid value "auto" for "artifact-mode"`, "see swingport diff --help"},
 		{"", "get", "get needs a key", "see swingport get --help"},
 		{"", "get a b", `unexpected argument "b"`, "see swingport get --help"},
 		{"", "get k --json", "unknown flag: --json", "see swingport get --help"},
@@ -172,7 +290,7 @@ func TestUsageErrors(t *testing.T) {
 		f := newFake(prefixed(test.env)...)
 		rc := f.run(strings.Fields(test.args))
 		want := "swingport: error: " + test.want + "\nswingport: hint: " + test.hint + "\n"
-		if rc != exitUsage || f.err.String() != want || f.out.Len() > 0 || len(f.exports)+len(f.imports) > 0 {
+		if rc != exitUsage || f.err.String() != want || f.out.Len() > 0 || f.calls() > 0 {
 			t.Errorf("%q %q: exit code %d, stdout %q, stderr %q", test.env, test.args, rc, f.out.String(), f.err.String())
 		}
 	}
@@ -210,7 +328,7 @@ func TestCompletion(t *testing.T) {
 
 // Help lists every flag of a command, in one of its groups, within the width.
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"export", "import", "get", "height"} {
+	for _, name := range []string{"export", "import", "verify", "diff", "get", "height"} {
 		f := newFake()
 		if rc := f.run([]string{name, "--help"}); rc != 0 || f.err.Len() > 0 {
 			t.Fatalf("%s --help: exit code %d, stderr %q", name, rc, f.err.String())

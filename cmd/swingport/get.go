@@ -1,15 +1,8 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 )
-
-// A missingKeyError is the answer "no" of get.
-type missingKeyError struct{ key string }
-
-func (e *missingKeyError) Error() string { return fmt.Sprintf("no such key: %s", e.key) }
 
 // getCommand is "swingport get".
 func (a *app) getCommand() *cobra.Command {
@@ -30,7 +23,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 no such key.`,
 			if len(args) == 0 {
 				return usagef("get needs a key")
 			}
-			return noArgs(nil, args[1:])
+			return refuseArgs(args, 1)
 		},
 	}
 	g.group(cmd, "Where", s.add)
@@ -44,7 +37,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 no such key.`,
 			return err
 		}
 		if !ok {
-			return &missingKeyError{args[0]}
+			return &noError{"no such key: " + args[0]}
 		}
 		return a.print(append(value, '\n'))
 	}

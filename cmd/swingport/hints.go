@@ -33,14 +33,22 @@ func exitCode(err error) int {
 		return 128 + int(stopped.sig)
 	case errors.As(err, new(*usageError)):
 		return exitUsage
-	case errors.As(err, new(*missingKeyError)):
+	case errors.As(err, new(*noError)):
 		return exitNo
 	}
 	return exitFailed
 }
 
+// A noError is the answer no. Its text is "" where stdout has said it.
+type noError struct{ text string }
+
+func (e *noError) Error() string { return e.text }
+
 // report prints an error of cmd, and a hint where one helps.
 func (a *app) report(err error, cmd *cobra.Command) {
+	if no, ok := err.(*noError); ok && no.text == "" {
+		return
+	}
 	a.warn("error", err.Error())
 	if h := hint(err, cmd); h != "" {
 		a.warn("hint", h)
@@ -148,14 +156,17 @@ func incompleteHint(e *pipeline.IncompleteError, importing bool) string {
 }
 
 // warn prints one line of stderr: what it is (error, hint, warning, defect)
-// and the text. Line ends are folded, and other control characters, which a
-// file name may bring along, do not reach the terminal.
-func (a *app) warn(what, text string) {
+// and the text.
+func (a *app) warn(what, text string) { a.stderr.line(what, clean(text)) }
+
+// clean makes one line of text: line ends are folded, and other control
+// characters, which a file name may bring along, do not reach the terminal.
+func clean(text string) string {
 	words := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
 	for i, word := range words {
 		words[i] = strings.TrimSpace(strings.Map(printable, word))
 	}
-	a.stderr.line(what, strings.Join(words, " "))
+	return strings.Join(words, " ")
 }
 
 func printable(r rune) rune {

@@ -10,7 +10,8 @@ import (
 	"swingport/pipeline"
 )
 
-const importLong = `Import an export into a new store, as Agoric's import-kernel-db does.
+const importLong = `Import an export, a directory or an archive, into a new store, as Agoric's
+import-kernel-db does.
 
 Everything is checked on the way: the manifest, the export data, every artifact
 against its hash, SHA256SUMS where there is one, and in the end that the store
@@ -19,7 +20,11 @@ then put in the place of the old one, which until then is as it was. Other
 files in the state directory stay. Stop the node first.
 
 An export can be imported in its own mode or a lower one: operational, replay,
-archival. With --export-data-mode repair-metadata nothing is replaced: metadata
+archival. Archives are told by their content, not their name: those of swingport
+export --output, and any tar of an export directory, as it is or in zstd or
+gzip. From a pipe (-) they are read once; of a tar of another program, what
+stands in front of its manifest and export data waits in a temporary file.
+With --export-data-mode repair-metadata nothing is replaced: metadata
 rows that the store has lost are added to it, which needs --artifact-mode none
 and --check-block-height.
 ` + modesHelp + `
@@ -28,7 +33,11 @@ and --check-block-height.
 const importExample = `  # restore a backup, in the mode in which it was made
   swingport import --state-dir ~/.agoric/data/agoric --export-dir backup
 
-  # the same, and keep the old store beside the new one
+  # an archive, from a file and from another machine
+  swingport import --input backup.tar.zst
+  ssh old-host swingport export -o - | swingport import -i -
+
+  # keep the old store beside the new one
   swingport import --export-dir backup --check-block-height 10000001 --keep-old
 
   # add lost metadata to the store at this height
@@ -38,6 +47,7 @@ const importExample = `  # restore a backup, in the mode in which it was made
 // importCommand is "swingport import".
 func (a *app) importCommand() *cobra.Command {
 	var t transferFlags
+	var in inputFlags
 	var o pipeline.ImportOptions
 	var g flagGroups
 	cmd := &cobra.Command{
@@ -48,8 +58,9 @@ func (a *app) importCommand() *cobra.Command {
 		Args:    noArgs,
 	}
 	g.group(cmd, "Where", func(f *pflag.FlagSet) {
-		t.add(f)
+		t.storeFlags.add(f)
 		f.StringVar(&t.exportDir, "export-dir", ".", "`DIR` that holds export-manifest.json")
+		in.add(f)
 		f.StringVar(&t.tempDir, "temp-dir", "", "`DIR` for temporary files (default the state directory)")
 		addBool(f, &o.KeepOld, "keep-old", "keep the old database, under a name that says its height")
 	})
@@ -61,14 +72,24 @@ func (a *app) importCommand() *cobra.Command {
 	g.group(cmd, "Checks", func(f *pflag.FlagSet) {
 		addValue(f, &t.checkHeight, parseHeight, "check-block-height", "fail unless the export is of height `N`")
 		addBool(f, &o.NoCheck, "no-check", "leave out the final quick_check of the new database")
+		in.limits.add(f)
 	})
-	g.group(cmd, "How", t.addHow)
-	completeModes(cmd, "all", "repair-metadata")
+	g.group(cmd, "How", t.howFlags.add)
+	completeDirs(cmd)
+	completeModes(cmd, artifactModes, "all", "repair-metadata")
+	in.complete(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if o.StateDir, err = t.finish(cmd.Flags(), a.env, "include-historical"); err != nil {
 			return err
 		}
+		if err = in.finish(a, cmd.Flags()); err != nil {
+			return err
+		}
 		o.ExportDir, o.TempDir, o.Workers = t.exportDir, t.tempDir, t.workers
+		o.MaxItem, o.MaxWindow = in.limits.item, in.limits.window
+		if in.file != "" {
+			o.ExportDir, o.Archive, o.Stdin = "", in.file, a.stdin
+		}
 		o.ArtifactMode, o.ExportDataMode, o.CheckBlockHeight = t.artifactMode, t.exportDataMode, t.checkHeight
 		verb := "imported"
 		if o.ExportDataMode == format.RepairMetadata {

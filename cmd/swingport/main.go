@@ -39,6 +39,8 @@ type app struct {
 
 	export     func(context.Context, pipeline.ExportOptions) (pipeline.Summary, error)
 	importInto func(context.Context, pipeline.ImportOptions) (pipeline.Summary, error)
+	verify     func(context.Context, pipeline.VerifyOptions) (pipeline.VerifyReport, error)
+	diff       func(context.Context, pipeline.DiffOptions) (pipeline.DiffReport, error)
 	height     func(ctx context.Context, stateDir string) (float64, error)
 	get        func(ctx context.Context, stateDir, key string) ([]byte, bool, error)
 
@@ -49,7 +51,8 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, environ []string) *app {
 	env := environment(environ)
 	return &app{
 		stdin: stdin, stdout: stdout, stderr: newScreen(stderr, env), env: env,
-		export: pipeline.Export, importInto: pipeline.Import, height: pipeline.Height, get: pipeline.Get,
+		export: pipeline.Export, importInto: pipeline.Import, verify: pipeline.Verify, diff: pipeline.Diff,
+		height: pipeline.Height, get: pipeline.Get,
 	}
 }
 
@@ -115,7 +118,8 @@ Exit codes:
   0    done
   1    failed; stderr says why
   2    the command line or the environment is wrong; nothing was touched
-  3    the answer is no: get found no such key
+  3    the answer is no: verify found defects, diff found differences, get
+       found no such key
   130  stopped by SIGINT (143 by SIGTERM, 129 by SIGHUP); everything
        unfinished was removed`,
 		Example: `  swingport export --state-dir ~/.agoric/data/agoric --export-dir backup \
@@ -136,7 +140,8 @@ Exit codes:
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(a.exportCommand(), a.importCommand(), a.heightCommand(), a.getCommand(), a.versionCommand())
+	root.AddCommand(a.exportCommand(), a.importCommand(), a.verifyCommand(), a.diffCommand(),
+		a.heightCommand(), a.getCommand(), a.versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	return root

@@ -161,8 +161,19 @@ type fake struct {
 	exports []pipeline.ExportOptions
 	imports []pipeline.ImportOptions
 	sum     pipeline.Summary
-	fail    error
+
+	verifies    []pipeline.VerifyOptions
+	verified    pipeline.VerifyReport
+	defects     []pipeline.Defect
+	diffs       []pipeline.DiffOptions
+	diffed      pipeline.DiffReport
+	differences []pipeline.Difference
+
+	fail error
 }
+
+// calls is how often the library was called.
+func (f *fake) calls() int { return len(f.exports) + len(f.imports) + len(f.verifies) + len(f.diffs) }
 
 // newFake gives a fake the environment environ, on top of a home directory.
 func newFake(environ ...string) *fake {
@@ -175,6 +186,22 @@ func newFake(environ ...string) *fake {
 	f.app.importInto = func(_ context.Context, o pipeline.ImportOptions) (pipeline.Summary, error) {
 		f.imports = append(f.imports, o)
 		return f.sum, f.fail
+	}
+	f.app.verify = func(_ context.Context, o pipeline.VerifyOptions) (pipeline.VerifyReport, error) {
+		f.verifies = append(f.verifies, o)
+		for _, d := range f.defects {
+			o.Defect(d)
+		}
+		f.verified.DefectCount = len(f.defects)
+		return f.verified, f.fail
+	}
+	f.app.diff = func(_ context.Context, o pipeline.DiffOptions) (pipeline.DiffReport, error) {
+		f.diffs = append(f.diffs, o)
+		for _, d := range f.differences {
+			o.Each(d)
+		}
+		f.diffed.Differences = int64(len(f.differences))
+		return f.diffed, f.fail
 	}
 	f.app.height = func(context.Context, string) (float64, error) { return 12, f.fail }
 	f.app.get = func(_ context.Context, dir, key string) ([]byte, bool, error) {

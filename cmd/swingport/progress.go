@@ -49,11 +49,14 @@ func newScreen(w io.Writer, env map[string]string) *screen {
 }
 
 // Write writes whole lines above the bar.
-func (s *screen) Write(p []byte) (int, error) {
+func (s *screen) Write(p []byte) (int, error) { return s.above(s.w, p) }
+
+// above writes whole lines to w, which may be the same terminal, above the bar.
+func (s *screen) above(w io.Writer, p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clearLocked()
-	return s.w.Write(p)
+	return w.Write(p)
 }
 
 // line writes "swingport: what: text".

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -16,23 +17,43 @@ import (
 // transfer runs an export or import under a progress bar and prints its
 // warnings and its summary.
 func (a *app) transfer(t *transferFlags, verb string, job func(*pipeline.Status, *slog.Logger) (pipeline.Summary, error)) error {
-	status := new(pipeline.Status)
-	stop := a.stderr.watch(status, t.verbose)
-	sum, err := job(status, a.logger(t.verbose))
+	status, log, stop := a.watch(&t.howFlags)
+	sum, err := job(status, log)
 	stop()
-	for _, text := range sum.Warnings {
-		a.warn("warning", text)
-	}
+	a.warnings(sum.Warnings)
 	for _, text := range sum.Defects {
 		a.warn("defect", text)
 	}
 	if err != nil {
 		return err
 	}
+	line := []byte(summaryLine(verb, sum) + "\n")
 	if t.json {
-		return a.printJSON(sum)
+		if line, err = summaryJSON(sum); err != nil {
+			return err
+		}
 	}
-	return a.print([]byte(summaryLine(verb, sum) + "\n"))
+	switch {
+	case !t.binary:
+		return a.print(line)
+	case !t.json:
+		line = append([]byte("swingport: "), line...)
+	}
+	_, err = a.stderr.Write(line)
+	return err
+}
+
+// watch shows how far a run is, until stop is called; status and log are for
+// its options.
+func (a *app) watch(h *howFlags) (status *pipeline.Status, log *slog.Logger, stop func()) {
+	status = new(pipeline.Status)
+	return status, a.logger(h.verbose), a.stderr.watch(status, h.verbose)
+}
+
+func (a *app) warnings(texts []string) {
+	for _, text := range texts {
+		a.warn("warning", text)
+	}
 }
 
 // logger is where the library tells what happens, nil unless somebody asked.
@@ -46,13 +67,48 @@ func (a *app) logger(verbose bool) *slog.Logger {
 
 // print writes to stdout, which is for data and nothing else.
 func (a *app) print(text []byte) error {
-	if _, err := a.stdout.Write(text); err != nil {
+	if _, err := a.stderr.above(a.stdout, text); err != nil {
 		return fmt.Errorf("write to stdout: %w", err)
 	}
 	return nil
 }
 
-func (a *app) printJSON(sum pipeline.Summary) error {
+// A printer prints lines to stdout until one fails, which cancels the work and
+// is remembered: nobody reads what is still to come.
+type printer struct {
+	a      *app
+	cancel context.CancelCauseFunc
+	err    error
+}
+
+// printer has the context of the work.
+func (a *app) printer(ctx context.Context) (context.Context, *printer) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	return ctx, &printer{a: a, cancel: cancel}
+}
+
+func (p *printer) close() { p.cancel(nil) }
+
+// line prints text, in which names may have been anything.
+func (p *printer) line(text string) { p.print([]byte(clean(text)+"\n"), nil) }
+
+// json prints v as one line.
+func (p *printer) json(v any) { p.print(jsonLine(v)) }
+
+func (p *printer) print(text []byte, err error) {
+	if p.err != nil {
+		return
+	}
+	if err == nil {
+		err = p.a.print(text)
+	}
+	if p.err = err; err != nil {
+		p.cancel(err)
+	}
+}
+
+// summaryJSON is the line for --json.
+func summaryJSON(sum pipeline.Summary) ([]byte, error) {
 	// Lists are lists, for who reads them, also where they are empty.
 	if sum.Warnings == nil {
 		sum.Warnings = []string{}
@@ -60,13 +116,15 @@ func (a *app) printJSON(sum pipeline.Summary) error {
 	if sum.Defects == nil {
 		sum.Defects = []string{}
 	}
+	return jsonLine(sum)
+}
+
+func jsonLine(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(sum); err != nil {
-		return err
-	}
-	return a.print(b.Bytes())
+	err := enc.Encode(v)
+	return b.Bytes(), err
 }
 
 func summaryLine(verb string, sum pipeline.Summary) string {
@@ -75,6 +133,9 @@ func summaryLine(verb string, sum pipeline.Summary) string {
 		formatBytes(float64(sum.Bytes)), formatSeconds(sum.Seconds))
 	if sum.Seconds > 0 {
 		line += fmt.Sprintf(", %s/s", formatBytes(float64(sum.Bytes)/sum.Seconds))
+	}
+	if sum.ArchiveBytes > 0 {
+		line += fmt.Sprintf("; archive of %s", formatBytes(float64(sum.ArchiveBytes)))
 	}
 	if sum.ExportDataSHA256 != "" {
 		line += "; export data sha256 " + sum.ExportDataSHA256

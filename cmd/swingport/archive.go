@@ -1,0 +1,188 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"swingport/format"
+	"swingport/pipeline"
+)
+
+// stdio names stdin or stdout where a file could stand.
+const stdio = "-"
+
+// Formats and levels of archives.
+var (
+	archiveFormats = []string{"tar", "tar.zst"}
+	archiveLevels  = []string{"fastest", "default", "better", "best"}
+)
+
+// outputFlags say which archive to write.
+type outputFlags struct{ file, format, level string }
+
+func (o *outputFlags) add(f *pflag.FlagSet) {
+	f.VarP(&value[string]{to: &o.file, parse: parseFile}, "output", "o", "export to the archive `FILE`, or to stdout (-), instead of a directory")
+}
+
+func (o *outputFlags) addArchive(f *pflag.FlagSet) {
+	addValue(f, &o.format, oneOf(archiveFormats), "format", "`FORMAT`: tar or tar.zst (default by the name of FILE; tar.zst where it does not say)")
+	addValue(f, &o.level, oneOf(archiveLevels), "level", "pack by `LEVEL`: fastest, default, better or best (default default)")
+}
+
+func (o *outputFlags) complete(cmd *cobra.Command) {
+	cmd.MarkFlagFilename("output", "tar", "zst") //nolint:errcheck // fails only for a flag that is not there
+	completeFlag(cmd, "format", archiveFormats...)
+	completeFlag(cmd, "level", archiveLevels...)
+}
+
+// finish refuses flags that mean nothing together, and terminals.
+func (o *outputFlags) finish(a *app, flags *pflag.FlagSet) error {
+	switch {
+	case o.file == "" && flags.Changed("format"):
+		return usagef("--format is for archives: it needs --output")
+	case o.file == "" && flags.Changed("level"):
+		return usagef("--level is for archives: it needs --output")
+	case o.file == "":
+		return nil
+	case flags.Changed("export-dir"):
+		return usagef("--output and --export-dir exclude each other")
+	case flags.Changed("checksums"):
+		return usagef("--checksums is for directories: an archive has checksums of all that is in it")
+	case o.level != "" && (o.format == "tar" || o.format == "" && strings.HasSuffix(o.file, ".tar")):
+		return usagef("--level %s: a .tar is not packed", o.level)
+	case o.file == stdio && isTerminal(a.stdout) || terminalFile(o.file):
+		return &usageError{err: errors.New("an archive is not for a terminal"), hint: "redirect stdout to a file or a pipe, or name a file with --output"}
+	}
+	return nil
+}
+
+// inputFlags say which archive to read, and what it may ask for.
+type inputFlags struct {
+	file   string
+	limits limitFlags
+}
+
+func (i *inputFlags) add(f *pflag.FlagSet) {
+	f.VarP(&value[string]{to: &i.file, parse: parseFile}, "input", "i", "read the archive `FILE`, or stdin (-), instead of a directory")
+}
+
+func (i *inputFlags) complete(cmd *cobra.Command) {
+	cmd.MarkFlagFilename("input", "tar", "zst", "gz", "tgz") //nolint:errcheck // fails only for a flag that is not there
+}
+
+func (i *inputFlags) finish(a *app, flags *pflag.FlagSet) error {
+	switch {
+	case i.file == "" && flags.Changed("max-window"):
+		return usagef("--max-window is for archives: it needs --input")
+	case i.file == "":
+		return nil
+	case flags.Changed("export-dir"):
+		return usagef("--input and --export-dir exclude each other")
+	}
+	return a.refuseTerminal(i.file)
+}
+
+// refuseTerminal fails where an archive would be read from a terminal.
+func (a *app) refuseTerminal(name string) error {
+	if name == stdio && isTerminal(a.stdin) {
+		return &usageError{err: errors.New("stdin is a terminal, not an archive"), hint: "redirect a file or a pipe into it"}
+	}
+	return nil
+}
+
+// limitFlags raise what an archive may ask for.
+type limitFlags struct{ item, window int64 }
+
+func (l *limitFlags) add(f *pflag.FlagSet) {
+	addValue(f, &l.item, parseSize, "max-item", "the largest item, line or bundle to take, a `SIZE` like 256MiB (default 64MiB)")
+	addValue(f, &l.window, parseSize, "max-window", "the largest window of a zstd stream to take, a `SIZE` (default 64MiB)")
+}
+
+func parseFile(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("empty")
+	}
+	return s, nil
+}
+
+// oneOf makes a parse function of the names that a flag takes.
+func oneOf(names []string) func(string) (string, error) {
+	return func(s string) (string, error) {
+		for _, name := range names {
+			if s == name {
+				return s, nil
+			}
+		}
+		return "", errors.New("not one of " + strings.Join(names, ", "))
+	}
+}
+
+// parseSize takes "64MiB", "64 MB" and plain bytes. Nobody needs more than the
+// limit of the format itself.
+func parseSize(s string) (int64, error) {
+	n, err := humanize.ParseBytes(s)
+	if err != nil || n == 0 || n > format.MaxArchiveSize {
+		return 0, errors.New("not a size like 256MiB")
+	}
+	return int64(n), nil
+}
+
+// parseArtifactMode takes the modes of an export: those of the reference, and auto.
+func parseArtifactMode(s string) (format.ArtifactMode, error) {
+	if s == string(pipeline.AutoMode) {
+		return pipeline.AutoMode, nil
+	}
+	return format.ParseArtifactMode(s)
+}
+
+// sourceDate is SOURCE_DATE_EPOCH, which other programs set too: 0 where nobody
+// did. What is no time is an error, or two runs that should have been equal differ.
+func sourceDate(env map[string]string) (int64, error) {
+	text := env["SOURCE_DATE_EPOCH"]
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || strconv.FormatInt(n, 10) != text || n < 0 || n > format.MaxTarTime {
+		return 0, usagef("SOURCE_DATE_EPOCH %q: not a whole number of seconds from 0 to %d", text, int64(format.MaxTarTime))
+	}
+	return n, nil
+}
+
+// isTerminal says whether one of our streams is one.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	if !ok {
+		return false
+	}
+	conn, err := f.SyscallConn() // Fd would make a stream that cannot block one that does
+	if err != nil {
+		return false
+	}
+	terminal := false
+	err = conn.Control(func(fd uintptr) { terminal = term.IsTerminal(int(fd)) })
+	return err == nil && terminal
+}
+
+// terminalFile says whether the file of that name is a terminal: /dev/stdout, /dev/tty.
+func terminalFile(name string) bool {
+	info, err := os.Stat(name)
+	if err != nil || info.Mode()&fs.ModeCharDevice == 0 {
+		return false
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false // whoever writes to it says why
+	}
+	defer f.Close()
+	return isTerminal(f)
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"swingport/format"
+	"swingport/pipeline"
+)
+
+const verifyLong = `Verify a state directory, an export directory or an archive, which may come from
+a pipe (-): every hash, that the records agree with one another, and that no
+artifact is missing for the mode or left over. Nothing is written.
+
+PATH may be any of the three; the flags say which one is meant where a directory
+holds both a store and an export. Without either it is the state directory of
+the node.
+
+Every defect is a line on stdout, which names the artifact, and in the end there
+is a summary; --json makes one object of it. A store that a node is writing to
+is verified as of one commit.
+` + storeEnv + `
+Exit codes: 0 no defects, 1 failed, 2 usage, 3 there are defects, 130 stopped by
+SIGINT, 143 by SIGTERM.`
+
+const verifyExample = `  swingport verify backup.tar.zst
+  ssh backup-host cat backup.tar.zst | swingport verify -
+  swingport verify --export-dir backup --artifact-mode replay
+
+  # the node's own store, its indexes too
+  swingport verify --state-dir ~/.agoric/data/agoric --deep --json`
+
+// maxDefects is how many defects --json lists; it counts them all.
+const maxDefects = 1000
+
+// verifyCommand is "swingport verify".
+func (a *app) verifyCommand() *cobra.Command {
+	var s storeFlags
+	var h howFlags
+	var in inputFlags
+	var o pipeline.VerifyOptions
+	var g flagGroups
+	cmd := &cobra.Command{
+		Use:     "verify [PATH]",
+		Short:   "Verify a store, an export or an archive, and list every defect",
+		Long:    verifyLong,
+		Example: verifyExample,
+		Args:    atMost(1),
+	}
+	g.group(cmd, "Where", func(f *pflag.FlagSet) {
+		s.add(f)
+		addValue(f, &o.ExportDir, parseFile, "export-dir", "`DIR` that holds export-manifest.json")
+		in.add(f)
+		f.StringVar(&h.tempDir, "temp-dir", "", "`DIR` for temporary files (default the system's)")
+	})
+	g.group(cmd, "Checks", func(f *pflag.FlagSet) {
+		addValue(f, &o.ArtifactMode, parseArtifactMode, "artifact-mode",
+			"the `MODE` for which all artifacts must be there (default that of the export; for a store auto, the most complete one)")
+		addBool(f, &o.Deep, "deep", "of a state directory: also SQLite's integrity check, and each table against its indexes")
+		in.limits.add(f)
+	})
+	g.group(cmd, "How", h.add)
+	completeDirs(cmd)
+	completeFlag(cmd, "artifact-mode", exportModes...)
+	in.complete(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		kind, path, err := a.whatToVerify(cmd.Flags(), &s, &o, &in, args)
+		if err != nil {
+			return err
+		}
+		o.StateDir, o.ExportDir, o.Archive = "", "", ""
+		switch kind {
+		case pipeline.KindStateDir:
+			o.StateDir = path
+		case pipeline.KindExportDir:
+			o.ExportDir = path
+		default:
+			o.Archive, o.Stdin = path, a.stdin
+		}
+		if o.Deep && kind != pipeline.KindStateDir {
+			return usagef("--deep is for state directories, and %s is an %s", path, kind)
+		}
+		o.MaxItem, o.MaxWindow, o.Workers, o.TempDir = in.limits.item, in.limits.window, h.workers, h.tempDir
+		return a.runVerify(cmd, o, &h)
+	}
+	return cmd
+}
+
+// whatToVerify is the one thing that the command line names, or else the node's store.
+func (a *app) whatToVerify(flags *pflag.FlagSet, s *storeFlags, o *pipeline.VerifyOptions, in *inputFlags, args []string) (kind pipeline.Kind, path string, err error) {
+	named := len(args)
+	for _, ways := range [][]string{{"state-dir", "home"}, {"export-dir"}, {"input"}} {
+		for _, way := range ways {
+			if flags.Changed(way) {
+				named++
+				break
+			}
+		}
+	}
+	switch {
+	case named > 1:
+		return "", "", usagef("verify takes one of PATH, --state-dir, --export-dir and --input")
+	case len(args) == 1:
+		path = args[0]
+		kind, err = pipeline.Detect(path)
+	case in.file != "":
+		kind, path = pipeline.KindArchive, in.file
+	case o.ExportDir != "":
+		kind, path = pipeline.KindExportDir, o.ExportDir
+	default:
+		kind = pipeline.KindStateDir
+		path, err = s.finish(flags, a.env)
+	}
+	if err == nil && kind == pipeline.KindArchive {
+		err = a.refuseTerminal(path)
+	}
+	return kind, path, err
+}
+
+// verifyJSON is what --json prints.
+type verifyJSON struct {
+	pipeline.VerifyReport
+	Defects []pipeline.Defect `json:"defects"` // the first of them
+}
+
+func (a *app) runVerify(cmd *cobra.Command, o pipeline.VerifyOptions, h *howFlags) error {
+	ctx, out := a.printer(cmd.Context())
+	defer out.close()
+	object := verifyJSON{Defects: []pipeline.Defect{}}
+	o.Defect = func(d pipeline.Defect) {
+		switch {
+		case !h.json:
+			out.line("defect: " + d.String())
+		case len(object.Defects) < maxDefects:
+			object.Defects = append(object.Defects, d)
+		}
+	}
+	var stop func()
+	o.Status, o.Log, stop = a.watch(h)
+	report, err := a.verify(ctx, o)
+	stop()
+	a.warnings(report.Warnings)
+	if err != nil {
+		return err
+	}
+	if h.json {
+		object.VerifyReport = report
+		out.json(object)
+	} else {
+		out.line(verifyLine(report))
+	}
+	switch {
+	case out.err != nil:
+		return out.err
+	case report.DefectCount > 0:
+		return &noError{}
+	}
+	return nil
+}
+
+func verifyLine(r pipeline.VerifyReport) string {
+	line := fmt.Sprintf("verified %s at height %s (%s): %s, %s in %s", r.Kind, format.AppendNumber(nil, r.BlockHeight), r.ArtifactMode,
+		artifacts(int64(r.Artifacts)), formatBytes(float64(r.Bytes)), formatSeconds(r.Seconds))
+	if r.Seconds > 0 {
+		line += fmt.Sprintf(", %s/s", formatBytes(float64(r.Bytes)/r.Seconds))
+	}
+	switch r.DefectCount {
+	case 0:
+		return line + "; no defects"
+	case 1:
+		return line + "; 1 defect"
+	}
+	return line + fmt.Sprintf("; %d defects", r.DefectCount)
+}
