@@ -44,6 +44,11 @@ const workPrefix = ".swingport-export-"
 // NewDirSink prepares dir, which is made if it is missing. An export that is there already is an ExistsError. What a killed export left in
 // it is removed.
 func NewDirSink(dir string, checksums bool, fsys *FS) (*DirSink, error) {
+	return newDirSink(dir, workPrefix, checksums, exportLike, fsys)
+}
+
+// newDirSink is NewDirSink with the beginning of the folder's name, and for which files are in the way.
+func newDirSink(dir, prefix string, checksums bool, inTheWay func(name string) bool, fsys *FS) (*DirSink, error) {
 	d := &DirSink{dir: dir, fsys: fsys, sums: checksums, sumOf: map[string][32]byte{}}
 	made, err := fsys.MkdirAll(dir, 0o777)
 	d.made = made
@@ -51,7 +56,7 @@ func NewDirSink(dir string, checksums bool, fsys *FS) (*DirSink, error) {
 		err = &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
 	}
 	if err == nil {
-		err = d.prepare()
+		err = d.prepare(prefix, inTheWay)
 	}
 	if err != nil {
 		return nil, errors.Join(err, d.Abort())
@@ -59,7 +64,7 @@ func NewDirSink(dir string, checksums bool, fsys *FS) (*DirSink, error) {
 	return d, nil
 }
 
-func (d *DirSink) prepare() error {
+func (d *DirSink) prepare(prefix string, inTheWay func(name string) bool) error {
 	unlock, err := d.lockDir()
 	if err != nil {
 		return err
@@ -70,22 +75,25 @@ func (d *DirSink) prepare() error {
 		return err
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), workPrefix) {
-			if err := removeDead(d.dir, e.Name()); err != nil {
-				return err
-			}
+		switch name := e.Name(); {
+		case strings.HasPrefix(name, workPrefix):
+			err = removeDead(d.dir, name, unplace)
+		case strings.HasPrefix(name, extractPrefix):
+			err = removeDead(d.dir, name, nil)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if entries, err = os.ReadDir(d.dir); err != nil {
 		return err
 	}
 	for _, e := range entries {
-		name := e.Name()
-		if name == format.ManifestFile || name == format.ExportDataFile || name == format.ChecksumsFile || artifactLike(name) {
-			return &ExistsError{filepath.Join(d.dir, name)}
+		if inTheWay(e.Name()) {
+			return &ExistsError{filepath.Join(d.dir, e.Name())}
 		}
 	}
-	if d.work, err = os.MkdirTemp(d.dir, workPrefix+"*"); err != nil {
+	if d.work, err = os.MkdirTemp(d.dir, prefix+"*"); err != nil {
 		return err
 	}
 	d.lock, err = os.Open(d.work)
@@ -93,6 +101,11 @@ func (d *DirSink) prepare() error {
 		return err
 	}
 	return unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+}
+
+// exportLike reports whether a file could be one of an export.
+func exportLike(name string) bool {
+	return name == format.ManifestFile || name == format.ExportDataFile || name == format.ChecksumsFile || artifactLike(name)
 }
 
 // artifactLike reports whether a file could be an artifact of an export.
@@ -105,9 +118,9 @@ func artifactLike(name string) bool {
 	return false
 }
 
-// removeDead removes the folder of an export whose process is gone, and what that had brought into place already. A living one holds a lock
-// on its folder, and is in the way.
-func removeDead(dir, folder string) error {
+// removeDead removes the folder of an export whose process is gone, and with undo what that had brought into place already. A living one
+// holds a lock on its folder, and is in the way.
+func removeDead(dir, folder string, undo func(dir, work string) error) error {
 	work := filepath.Join(dir, folder)
 	f, err := os.Open(work)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -119,7 +132,10 @@ func removeDead(dir, folder string) error {
 	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return &ExistsError{work}
 	}
-	return errors.Join(unplace(dir, work), os.RemoveAll(work))
+	if undo != nil {
+		err = undo(dir, work)
+	}
+	return errors.Join(err, os.RemoveAll(work))
 }
 
 // unplace removes the files that a killed export had brought into place. Its manifest, which would have come last, is still in its folder
