@@ -226,8 +226,9 @@ func (p *pager) pages(first uint32, n int, to []byte) error {
 }
 
 // leaves walks the interior pages below root and marks the leaves in to. Only interior pages are read: all leaves have the same depth,
-// which the way down the left side shows. interior, if not nil, sees each interior page.
-func (p *pager) leaves(root uint32, table bool, to bitmap, interior func(pgno uint32, page []byte) error) (n int64, err error) {
+// which the way down the left side shows. interior, if not nil, sees each interior page. bad decides about what is damaged below the root:
+// nil leaves it out.
+func (p *pager) leaves(root uint32, table bool, to bitmap, interior func(pgno uint32, page []byte) error, bad func(error) error) (n int64, err error) {
 	kindInner, kindLeaf := byte(pageIndexInterior), byte(pageIndexLeaf)
 	if table {
 		kindInner, kindLeaf = pageTableInterior, pageTableLeaf
@@ -241,28 +242,38 @@ func (p *pager) leaves(root uint32, table bool, to bitmap, interior func(pgno ui
 	for ; depth > 0; depth-- {
 		var next []uint32
 		for _, pgno := range level {
-			if err := p.page(pgno, page); err != nil {
-				return 0, p.fail(pgno, err)
+			err := p.page(pgno, page)
+			if err == nil {
+				var below []uint32
+				if below, err = p.children(pgno, page, kindInner, next); err == nil {
+					next = below
+				}
 			}
-			if next, err = p.children(pgno, page, kindInner, next); err != nil {
-				return 0, p.fail(pgno, err)
+			if err == nil && interior != nil {
+				err = interior(pgno, page)
 			}
-			if interior != nil {
-				if err := interior(pgno, page); err != nil {
-					return 0, p.fail(pgno, err)
+			if err != nil {
+				if err := bad(p.fail(pgno, err)); err != nil {
+					return 0, err
 				}
 			}
 		}
 		level = next
 	}
 	for _, pgno := range level {
-		if pgno == 0 || pgno > p.count {
-			return 0, p.fail(pgno, fmt.Errorf("%w: no such page, there are %d", errPage, p.count))
+		var err error
+		switch {
+		case pgno == 0 || pgno > p.count:
+			err = fmt.Errorf("%w: no such page, there are %d", errPage, p.count)
+		case to.has(pgno):
+			err = fmt.Errorf("%w: two pages point to it", errPage)
+		default:
+			to.set(pgno)
+			continue
 		}
-		if to.has(pgno) {
-			return 0, p.fail(pgno, fmt.Errorf("%w: two pages point to it", errPage))
+		if err := bad(p.fail(pgno, err)); err != nil {
+			return 0, err
 		}
-		to.set(pgno)
 	}
 	return int64(len(level)), nil
 }

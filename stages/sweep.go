@@ -49,19 +49,43 @@ func Sweep(ctx context.Context, s *Store, t *Tables, progress func(bytes int64),
 	return sweepWith(ctx, s, t, progress, defect, defaultLimits)
 }
 
-func sweepWith(ctx context.Context, s *Store, t *Tables, progress func(int64), defect func(error) error, limits sweepLimits) error {
-	p, err := newPager(s.db)
+// SweepDamaged is Sweep for a file that may be damaged: it tells defect about pages that cannot be read or understood, and goes on with
+// what is left. A page is named once, and a table that lacks rows for that reason is not compared with its index.
+func SweepDamaged(ctx context.Context, s *Store, t *Tables, progress func(bytes int64), defect func(error) error) error {
+	w, err := newSweep(ctx, s, t, progress, defaultLimits)
 	if err != nil {
 		return err
 	}
-	defer p.close()
+	defer w.close()
+	w.skip = defect
+	return w.do(s.schema, defect)
+}
+
+func sweepWith(ctx context.Context, s *Store, t *Tables, progress func(int64), defect func(error) error, limits sweepLimits) error {
+	w, err := newSweep(ctx, s, t, progress, limits)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	return w.do(s.schema, defect)
+}
+
+func newSweep(ctx context.Context, s *Store, t *Tables, progress func(int64), limits sweepLimits) (*sweep, error) {
+	p, err := newPager(s.db)
+	if err != nil {
+		return nil, err
+	}
 	w := &sweep{pager: p, sweepLimits: limits, t: t, ctx: ctx, progress: progress, seed: maphash.MakeSeed(), scratch: make([]byte, p.pageSize)}
 	w.used = newBitmap(p.count)
 	w.waiting, w.waitingAt = map[uint32]*longRow{}, newBitmap(p.count)
 	for i := range w.leafOf {
 		w.leafOf[i] = newBitmap(p.count)
 	}
-	if err := w.plan(s.schema); err != nil {
+	return w, nil
+}
+
+func (w *sweep) do(sc *schema, defect func(error) error) error {
+	if err := w.plan(sc); err != nil {
 		return err
 	}
 	if err := w.run(); err != nil {
@@ -70,12 +94,10 @@ func sweepWith(ctx context.Context, s *Store, t *Tables, progress func(int64), d
 	if len(w.waiting) > 0 {
 		return fmt.Errorf("%s: rows wait for pages %v", w.db.path, slices.Sorted(maps.Keys(w.waiting)))
 	}
-	if err := w.agree(); err != nil {
-		if err := defect(err); err != nil {
-			return err
-		}
+	if err := w.agree(defect); err != nil {
+		return err
 	}
-	return t.flush(ctx)
+	return w.t.flush(w.ctx)
 }
 
 // longRow is a row whose payload goes on in the overflow page next.
@@ -93,9 +115,12 @@ type sweep struct {
 	t        *Tables
 	ctx      context.Context
 	progress func(int64)
+	skip     func(error) error // told about damage, which is then left out; nil: damage ends the sweep
 
 	leafOf [numTrees]bitmap
 	fold   bool // index leaves are passed too
+
+	damaged [numTrees]bool // something of it was skipped
 
 	waiting      map[uint32]*longRow // by the page that they wait for
 	waitingAt    bitmap              // the keys of waiting
@@ -119,18 +144,40 @@ func (w *sweep) plan(sc *schema) error {
 		if !want {
 			continue
 		}
-		if _, err := w.leaves(sc.root[i], true, w.leafOf[i], nil); err != nil {
-			return fmt.Errorf("%s: %w", treeNames[i], err)
+		if err := w.leavesOf(i, sc.root[i], true, nil); err != nil {
+			return err
 		}
 	}
 	w.fold = w.t.Items != nil && w.t.KV != nil && sc.root[indexItems] != 0 && sc.root[indexKV] != 0
 	for i := indexItems; w.fold && i < numTrees; i++ {
 		inner := func(pgno uint32, page []byte) error { return w.indexCells(i, pgno, page, pageIndexInterior) }
-		if _, err := w.leaves(sc.root[i], false, w.leafOf[i], inner); err != nil {
-			return fmt.Errorf("%s: %w", treeNames[i], err)
+		if err := w.leavesOf(i, sc.root[i], false, inner); err != nil {
+			return err
 		}
 	}
 	return w.disjoint()
+}
+
+// leavesOf marks the leaves of one tree.
+func (w *sweep) leavesOf(tree int, root uint32, table bool, inner func(uint32, []byte) error) error {
+	bad := func(err error) error { return w.bad(tree, fmt.Errorf("%s: %w", treeNames[tree], err)) }
+	each := bad
+	if w.skip == nil {
+		each = func(err error) error { return err }
+	}
+	if _, err := w.leaves(root, table, w.leafOf[tree], inner, each); err != nil {
+		return bad(err) // nothing is known of this tree; the others may be whole
+	}
+	return nil
+}
+
+// bad decides about damage to a tree: it ends the sweep, unless skip is told and agrees to go on.
+func (w *sweep) bad(tree int, err error) error {
+	if w.skip == nil || w.ctx.Err() != nil {
+		return err
+	}
+	w.damaged[tree] = true
+	return w.skip(err)
 }
 
 // disjoint refuses pages that two trees lead to.
@@ -140,7 +187,10 @@ func (w *sweep) disjoint() error {
 			for n, both := range w.leafOf[i] {
 				if both &= w.leafOf[j][n]; both != 0 {
 					pgno := uint32(n*64 + bits.TrailingZeros64(both))
-					return w.fail(pgno, fmt.Errorf("%w: it is a leaf of %s and of %s", errPage, treeNames[j], treeNames[i]))
+					w.damaged[j] = true
+					if err := w.bad(i, w.fail(pgno, fmt.Errorf("%w: it is a leaf of %s and of %s", errPage, treeNames[j], treeNames[i]))); err != nil {
+						return err
+					}
 				}
 			}
 		}
@@ -164,7 +214,9 @@ func (w *sweep) run() error {
 		w.prev, w.was = w.block, w.first
 		w.block, w.first = bufs[0][:n*w.pageSize], first
 		if err := w.pages(first, n, w.block); err != nil {
-			return err
+			if err := w.onePage(first, n, err); err != nil {
+				return err
+			}
 		}
 		for i := range n {
 			if err := w.visit(first + uint32(i)); err != nil {
@@ -211,77 +263,127 @@ func (w *sweep) chain(pgno uint32) uint32 {
 	return 0
 }
 
-// visit takes out of a page of the block whatever is wanted of it.
-func (w *sweep) visit(pgno uint32) error {
-	page := w.block[int(pgno-w.first)*w.pageSize:][:w.pageSize]
-	var err error
-	if w.waitingAt.has(pgno) {
-		err = w.overflow(pgno, page)
-	}
-	switch {
-	case err != nil:
-	case w.leafOf[tableItems].has(pgno):
-		err = w.tableCells(tableItems, pgno, page)
-	case w.leafOf[tableKV].has(pgno):
-		err = w.tableCells(tableKV, pgno, page)
-	case w.leafOf[indexItems].has(pgno):
-		err = w.indexCells(indexItems, pgno, page, pageIndexLeaf)
-	case w.leafOf[indexKV].has(pgno):
-		err = w.indexCells(indexKV, pgno, page, pageIndexLeaf)
-	}
-	if err != nil && w.ctx.Err() == nil {
-		return w.fail(pgno, err)
-	}
-	return err
-}
-
-// tableCells takes the rows out of a leaf.
-func (w *sweep) tableCells(tree int, pgno uint32, page []byte) error {
-	n, pointers, err := w.cells(page, pgno, pageTableLeaf)
-	if err != nil {
-		return err
+// onePage reads the pages of the block one by one, since together they cannot be read, and skips those that cannot be read at all.
+func (w *sweep) onePage(first uint32, n int, cause error) error {
+	if w.skip == nil || w.ctx.Err() != nil {
+		return cause
 	}
 	for i := range n {
-		c, err := w.cell(page, pointers, i)
-		if err != nil {
-			return err
+		pgno := first + uint32(i)
+		err := w.pages(pgno, 1, w.block[i*w.pageSize:][:w.pageSize])
+		if err == nil {
+			continue
 		}
-		size, k := varint(c)
-		rowid, m := varint(c[k:])
-		if k == 0 || m == 0 || size > maxPayload+1000 {
-			return fmt.Errorf("%w: cell %d has a payload of %d bytes", errPage, i, size)
-		}
-		local, next, err := w.payload(c[k+m:], size, false)
-		if err != nil {
-			return err
-		}
-		if next == 0 {
-			if uint64(len(local)) != size {
-				return fmt.Errorf("%w: cell %d has no overflow page", errPage, i)
+		clear(w.block[i*w.pageSize:][:w.pageSize])
+		wanted := -1
+		for tree := range w.leafOf {
+			if w.leafOf[tree].has(pgno) {
+				w.leafOf[tree].clear(pgno)
+				wanted = tree
 			}
-			err = w.row(tree, int64(rowid), local)
-		} else {
-			r := &longRow{tree: tree, rowid: int64(rowid), size: int(size), next: next}
-			r.data = append(make([]byte, 0, min(int(size), 1<<20)), local...)
-			err = w.follow(r)
 		}
-		if err != nil {
+		if r := w.waiting[pgno]; r != nil {
+			w.forget(pgno, r)
+			wanted = r.tree
+		}
+		if wanted < 0 {
+			continue // part of a gap
+		}
+		if err := w.bad(wanted, err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// visit takes out of a page of the block whatever is wanted of it.
+func (w *sweep) visit(pgno uint32) error {
+	page := w.block[int(pgno-w.first)*w.pageSize:][:w.pageSize]
+	check := func(tree int, err error) error {
+		if err != nil && w.ctx.Err() == nil {
+			return w.bad(tree, w.fail(pgno, err))
+		}
+		return err
+	}
+	if w.waitingAt.has(pgno) {
+		tree := w.waiting[pgno].tree
+		if err := check(tree, w.overflow(pgno, page)); err != nil {
+			return err
+		}
+	}
+	switch {
+	case w.leafOf[tableItems].has(pgno):
+		return check(tableItems, w.tableCells(tableItems, pgno, page))
+	case w.leafOf[tableKV].has(pgno):
+		return check(tableKV, w.tableCells(tableKV, pgno, page))
+	case w.leafOf[indexItems].has(pgno):
+		return check(indexItems, w.indexCells(indexItems, pgno, page, pageIndexLeaf))
+	case w.leafOf[indexKV].has(pgno):
+		return check(indexKV, w.indexCells(indexKV, pgno, page, pageIndexLeaf))
+	}
+	return nil
+}
+
+// tableCells takes the rows out of a leaf. Where damage is skipped, that of one cell leaves the others; the error is the first one.
+func (w *sweep) tableCells(tree int, pgno uint32, page []byte) error {
+	n, pointers, err := w.cells(page, pgno, pageTableLeaf)
+	if err != nil {
+		return err
+	}
+	var first error
+	for i := range n {
+		err := w.tableCell(tree, page, pointers, i)
+		if err != nil && (w.skip == nil || w.ctx.Err() != nil) {
+			return err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// tableCell takes out one row.
+func (w *sweep) tableCell(tree int, page []byte, pointers, i int) error {
+	c, err := w.cell(page, pointers, i)
+	if err != nil {
+		return err
+	}
+	size, k := varint(c)
+	rowid, m := varint(c[k:])
+	if k == 0 || m == 0 || size > maxPayload+1000 {
+		return fmt.Errorf("%w: cell %d has a payload of %d bytes", errPage, i, size)
+	}
+	local, next, err := w.payload(c[k+m:], size, false)
+	if err != nil {
+		return err
+	}
+	if next == 0 {
+		if uint64(len(local)) != size {
+			return fmt.Errorf("%w: cell %d has no overflow page", errPage, i)
+		}
+		return w.row(tree, int64(rowid), local)
+	}
+	r := &longRow{tree: tree, rowid: int64(rowid), size: int(size), next: next}
+	r.data = append(make([]byte, 0, min(int(size), 1<<20)), local...)
+	return w.follow(r)
+}
+
 // overflow goes on with the row that waits for this page.
 func (w *sweep) overflow(pgno uint32, page []byte) error {
 	r := w.waiting[pgno]
-	delete(w.waiting, pgno)
-	w.waitingAt.clear(pgno)
-	w.waitingBytes -= r.size
+	w.forget(pgno, r)
 	if err := w.take(r, page); err != nil {
 		return err
 	}
 	return w.follow(r)
+}
+
+// forget ends the waiting of a row.
+func (w *sweep) forget(pgno uint32, r *longRow) {
+	delete(w.waiting, pgno)
+	w.waitingAt.clear(pgno)
+	w.waitingBytes -= r.size
 }
 
 // claim notes that a row needs an overflow page. No other page may lead to it, which also ends every chain that runs in a circle.
@@ -430,15 +532,23 @@ func (w *sweep) add(tree int, rowid int64, key []format.Value) {
 	w.sums[tree] += h.Sum64()
 }
 
-// agree compares the tables with their indexes.
-func (w *sweep) agree() error {
+// agree compares the tables with their indexes, and asks defect about each that differs.
+func (w *sweep) agree(defect func(error) error) error {
 	for table := tableItems; w.fold && table <= tableKV; table++ {
 		index := table + indexItems
-		if w.counts[table] != w.counts[index] {
-			return fmt.Errorf("%s: %s has %d rows, its index %d entries: %w", w.db.path, treeNames[table], w.counts[table], w.counts[index], ErrDamaged)
+		if w.damaged[table] || w.damaged[index] {
+			continue
 		}
-		if w.sums[table] != w.sums[index] {
-			return fmt.Errorf("%s: the rows of %s and the entries of its index differ: %w", w.db.path, treeNames[table], ErrDamaged)
+		var err error
+		if w.counts[table] != w.counts[index] {
+			err = fmt.Errorf("%s: %s has %d rows, its index %d entries: %w", w.db.path, treeNames[table], w.counts[table], w.counts[index], ErrDamaged)
+		} else if w.sums[table] != w.sums[index] {
+			err = fmt.Errorf("%s: the rows of %s and the entries of its index differ: %w", w.db.path, treeNames[table], ErrDamaged)
+		}
+		if err != nil {
+			if err := defect(err); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
