@@ -229,11 +229,11 @@ func (a *ArchiveFile) Open(e format.ArchiveEntry) (io.ReadCloser, error) {
 	if !bytes.Equal(head, want) {
 		return nil, errorf(format.ErrMismatch, "%s: the header in front of byte %d is not that of such a file", quoted(e.Name), e.Offset)
 	}
-	return &entryReader{r: io.NewSectionReader(a.raw, e.Offset, e.Size), e: e, sum: sha256.New()}, nil
+	return &archivedFile{r: io.NewSectionReader(a.raw, e.Offset, e.Size), e: e, sum: sha256.New()}, nil
 }
 
-// entryReader compares a file's SHA-256 and length at its end. It is sticky.
-type entryReader struct {
+// archivedFile compares a file's SHA-256 and length at its end. It is sticky.
+type archivedFile struct {
 	r    io.Reader
 	e    format.ArchiveEntry
 	read int64
@@ -241,7 +241,7 @@ type entryReader struct {
 	err  error
 }
 
-func (r *entryReader) Read(p []byte) (int, error) {
+func (r *archivedFile) Read(p []byte) (int, error) {
 	if r.err != nil {
 		return 0, r.err
 	}
@@ -257,7 +257,7 @@ func (r *entryReader) Read(p []byte) (int, error) {
 }
 
 // end is the error at the end: io.EOF where all is right.
-func (r *entryReader) end() error {
+func (r *archivedFile) end() error {
 	if r.read != r.e.Size {
 		return fmt.Errorf("%s: %w after %d of %d bytes", quoted(r.e.Name), io.ErrUnexpectedEOF, r.read, r.e.Size)
 	}
@@ -267,7 +267,7 @@ func (r *entryReader) end() error {
 	return io.EOF
 }
 
-func (r *entryReader) Close() error { return nil }
+func (r *archivedFile) Close() error { return nil }
 
 // HeapHashes fills in the values of heaps, whose keys are names of snapshots, from the metadata records. It stops when all are found, and so
 // may not come to the end of the records; a snapshot without a record is ErrMismatch.
