@@ -62,8 +62,10 @@ func (a *Assembler) Run(ctx context.Context, rows *Link[*Rows]) error {
 			return err
 		}
 	}
-	if err := a.plan.Complete(); err != nil {
-		return err
+	if a.plan.partial == nil {
+		if err := a.plan.Complete(); err != nil {
+			return err
+		}
 	}
 	if err := a.finish(ctx); err != nil {
 		return err
@@ -75,12 +77,15 @@ func (a *Assembler) Run(ctx context.Context, rows *Link[*Rows]) error {
 func (a *Assembler) add(ctx context.Context, row Row) error {
 	v := a.plan.byVat[string(row.A)]
 	if v == nil {
+		a.plan.partial.loose()
 		return nil
 	}
 	v.see(row.Pos)
+	owned := false
 	n := sort.Search(len(v.Spans), func(i int) bool { return v.Spans[i].Start > row.Pos })
 	for i := n - 1; i >= 0; i-- {
 		if s := &v.Spans[i]; s.wanted && row.Pos < s.End {
+			owned = true
 			if err := a.addTo(ctx, v, s, row); err != nil {
 				return err
 			}
@@ -89,6 +94,9 @@ func (a *Assembler) add(ctx context.Context, row Row) error {
 			break
 		}
 	}
+	if !owned {
+		a.plan.partial.loose()
+	}
 	return nil
 }
 
@@ -96,7 +104,8 @@ func (a *Assembler) addTo(ctx context.Context, v *VatPlan, s *SpanPlan, row Row)
 	o := a.open[s]
 	if o == nil {
 		if s.done {
-			return fmt.Errorf("vat %s has two items at position %d: %w", v.ID, row.Pos, ErrDamaged)
+			return a.plan.partial.leave(string(format.AppendSpanName(nil, v.ID, s.Start, s.End)),
+				fmt.Errorf("vat %s has two items at position %d: %w", v.ID, row.Pos, ErrDamaged))
 		}
 		o = &openSpan{vat: v, span: s, sorted: true, last: s.Start - 1}
 		a.open[s] = o
@@ -212,7 +221,7 @@ func (a *Assembler) send(ctx context.Context, v *VatPlan, s *SpanPlan, size int6
 	s.done = true
 	name, err := a.plan.checkName(v, s)
 	if err != nil {
-		return &ArtifactError{name, err}
+		return &ArtifactError{name, err} // partial: the plan does not want it
 	}
 	return a.out.Send(ctx, &Artifact{
 		Name: name, Kind: format.KindTranscript, Hash: s.Hash(), Items: s.End - s.Start, Order: int(s.order), Size: size, Content: content,
@@ -228,13 +237,15 @@ func (a *Assembler) finish(ctx context.Context) error {
 			return nil
 		case s.Start == s.End:
 			return a.send(ctx, v, s, 0, func(context.Context, func(Piece) error) error { return nil })
-		case a.plan.Mode == format.Debug:
-			a.forget(s, o)
-			return nil
 		}
 		var n int64
 		if o != nil {
 			n = o.items
+		}
+		if a.plan.Mode == format.Debug || a.plan.partial != nil {
+			a.plan.partial.span(a.plan, v, s, n)
+			a.forget(s, o)
+			return nil
 		}
 		name := string(format.AppendSpanName(nil, v.ID, s.Start, s.End))
 		return &ArtifactError{name, errorf(format.ErrIncomplete, "artifact %s: read %d transcript entries (expected %d)", name, n, s.End-s.Start)}

@@ -22,6 +22,7 @@ type Record struct {
 	span     format.Span
 	snapshot format.Snapshot
 	bundle   string
+	current  *currentRecord
 }
 
 type recordKind uint8
@@ -31,10 +32,11 @@ const (
 	spanRecord
 	snapshotRecord
 	bundleRecord
+	snapshotCurrent // says again what the snapshots' records say
 )
 
 func (k recordKind) String() string {
-	return [...]string{"unknown kind", "span", "snapshot", "bundle"}[k]
+	return [...]string{"unknown kind", "span", "snapshot", "bundle", "current snapshot"}[k]
 }
 
 // recordKey stands for the text of a key: two hashes with seeds of their own, since a mainnet store has a million keys and one hash of 64
@@ -47,9 +49,9 @@ func makeRecordKey(key []byte) recordKey {
 	return recordKey{maphash.Bytes(recordSeeds[0], key), maphash.Bytes(recordSeeds[1], key)}
 }
 
-// parseRecord parses a line that is no kv line; ok is false for snapshot.V.current, which says nothing that the records do not. What is
-// wrong with the record is kept in it: a later line may replace it. repair compares snapshots with their keys, import does not.
-func parseRecordLine(e *format.Entry, repair bool) (r Record, ok bool) {
+// parseRecordLine parses a line that is no kv line. What is wrong with the record is kept in it: a later line may replace it. repair
+// compares snapshots with their keys, import does not.
+func parseRecordLine(e *format.Entry, repair bool) (r Record) {
 	r = Record{key: makeRecordKey(e.Key), null: e.Null}
 	switch tag := string(e.Tag()); tag {
 	case "transcript":
@@ -63,9 +65,9 @@ func parseRecordLine(e *format.Entry, repair bool) (r Record, ok bool) {
 			var current bool
 			r.snapshot, current, r.err = format.ParseSnapshot(e.Key, e.Value)
 			if current {
-				return r, false
+				r.kind, r.current = snapshotCurrent, newCurrentRecord(e)
 			}
-			if r.err == nil && repair {
+			if r.err == nil && !current && repair {
 				r.err = r.snapshot.CheckKey(e.Key)
 			}
 		}
@@ -84,7 +86,7 @@ func parseRecordLine(e *format.Entry, repair bool) (r Record, ok bool) {
 	if r.err != nil && !bytes.Contains([]byte(r.err.Error()), e.Key) {
 		r.err = fmt.Errorf("export data %s: %w", quoted(string(e.Key)), r.err)
 	}
-	return r, true
+	return r
 }
 
 func quoted(s string) string { return string(format.AppendString(nil, []byte(s))) }
@@ -105,6 +107,8 @@ type Metadata struct {
 	count int // of lines taken
 
 	oddHashes map[recordAt]string // hashes that are not 64 lower-case hex digits
+
+	currents map[recordKey]*currentRecord // nil: nobody asks for them
 
 	order     []uint32 // of spans, by vat and start
 	snapOrder []uint32 // of snapshots, by vat and position
@@ -170,6 +174,13 @@ func (m *Metadata) Add(r Record) {
 		if known {
 			m.kill(at)
 			delete(m.index, r.key)
+		}
+		delete(m.currents, r.key)
+		return
+	}
+	if r.kind == snapshotCurrent {
+		if m.currents != nil {
+			m.currents[r.key] = r.current
 		}
 		return
 	}

@@ -19,9 +19,7 @@ func metadataOf(t *testing.T, lines ...string) (*Metadata, error) {
 		if err := format.ParseLine([]byte(l), &e); err != nil {
 			t.Fatal(err)
 		}
-		if r, ok := parseRecordLine(&e, false); ok {
-			m.Add(r)
-		}
+		m.Add(parseRecordLine(&e, false))
 	}
 	return m, m.Settle()
 }

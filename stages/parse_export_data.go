@@ -144,8 +144,8 @@ func (x *ExportData) parse(e *Entries, entry *format.Entry) error {
 			e.Others++
 			if x.lines == KVLines {
 				// counted
-			} else if r, ok := parseRecordLine(entry, x.lines == RepairLines); ok {
-				e.Records = append(e.Records, r)
+			} else {
+				e.Records = append(e.Records, parseRecordLine(entry, x.lines == RepairLines))
 			}
 		} else if x.lines != RepairLines {
 			kv := KV{Delete: entry.Null}

@@ -22,6 +22,9 @@ type Plan struct {
 	bundles []bundlePlan
 
 	wantItems int64 // items to read: those of the wanted spans, and those that only count for completeness
+
+	// partial, if not nil, takes a store that is not whole: what cannot be exported is left out instead of ending the export.
+	partial *Partial
 }
 
 // VatPlan is what is known of a vat's transcript.
@@ -259,8 +262,11 @@ func (p *Plan) extent(v *VatPlan) (from, to int64) {
 	return from, to
 }
 
-func (p *Plan) wants(v *VatPlan, i int) bool {
-	switch p.Mode {
+func (p *Plan) wants(v *VatPlan, i int) bool { return p.wantsIn(p.Mode, v, i) }
+
+// wantsIn reports whether an export in a mode has a span.
+func (p *Plan) wantsIn(mode format.ArtifactMode, v *VatPlan, i int) bool {
+	switch mode {
 	case format.Operational:
 		return i == v.current
 	case format.Replay:

@@ -25,7 +25,10 @@ func ReadBundles(ctx context.Context, s *Store, p *Plan, out *Link[*Artifact]) e
 			err = fileName(name)
 		}
 		if err != nil {
-			return &ArtifactError{name, err}
+			if err := p.partial.leave(name, err); err != nil {
+				return err
+			}
+			continue
 		}
 		a := &Artifact{Name: name, Kind: format.KindBundle, Hash: b.id, Order: i, Stored: b.stored}
 		a.Content = func(_ context.Context, f func(Piece) error) error {

@@ -41,11 +41,12 @@ func (r *SnapshotReader) Run(ctx context.Context, p *Plan, out *Link[*Artifact])
 	order := 0
 	return p.eachHeap(func(h *heapPlan) error {
 		name := string(format.AppendSnapshotName(nil, h.vatID, h.pos))
-		if _, err := format.ParseName(name); err != nil {
-			return &ArtifactError{name, err}
+		_, err := format.ParseName(name)
+		if err == nil {
+			err = fileName(name)
 		}
-		if err := fileName(name); err != nil {
-			return &ArtifactError{name, err}
+		if err != nil {
+			return p.partial.leave(name, err)
 		}
 		a := &Artifact{Name: name, Kind: format.KindSnapshot, Hash: h.hash, Order: order, Stored: h.stored, Gzip: r.form == format.GzipSnapshots}
 		a.Content = func(ctx context.Context, f func(Piece) error) error { return r.content(ctx, a, h, f) }
