@@ -108,7 +108,38 @@ func (m *ManifestWriter) flush() error {
 // or a file named twice), ErrLimit, ErrIncomplete for an empty manifest, which an
 // unfinished export leaves, and io.ErrUnexpectedEOF for one that is cut off.
 func ReadManifest(r io.Reader) (*Manifest, error) {
-	p := manifestParser{d: json.NewDecoder(r)}
+	var list []Artifact
+	m, err := readManifest(r, func() error { list = nil; return nil }, func(a Artifact) error {
+		list = append(list, a)
+		return nil
+	})
+	if err == nil {
+		err = checkDuplicates(list)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.Artifacts = list
+	return m, nil
+}
+
+// ReadManifestFunc is ReadManifest that gives the artifacts to each and keeps
+// none: it needs no more memory for a large manifest than for a small one, and
+// finds nothing that is named twice. A second list is ErrDuplicate.
+func ReadManifestFunc(r io.Reader, each func(Artifact) error) (*Manifest, error) {
+	seen := false
+	return readManifest(r, func() error {
+		if seen {
+			return errorf(ErrDuplicate, "manifest: a second list of artifacts")
+		}
+		seen = true
+		return nil
+	}, each)
+}
+
+// readManifest calls begin ahead of each list of artifacts.
+func readManifest(r io.Reader, begin func() error, each func(Artifact) error) (*Manifest, error) {
+	p := manifestParser{d: json.NewDecoder(&tokenLimiter{r: r}), begin: begin, each: each}
 	p.d.UseNumber()
 	m := new(Manifest)
 	first, err := p.d.Token()
@@ -131,13 +162,42 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 			p.err = err
 		}
 	}
-	if p.err == nil {
-		p.err = checkDuplicates(m.Artifacts)
-	}
 	if p.err != nil {
 		return nil, wrapManifest(p.err)
 	}
 	return m, nil
+}
+
+// tokenLimiter ends reading where a string or a number is longer than any that a
+// manifest may have: the decoder holds each as a whole.
+type tokenLimiter struct {
+	r                 io.Reader
+	length            int
+	inString, escaped bool
+}
+
+// maxToken is the longest text of a name: six bytes an escape.
+const maxToken = 6*MaxName + 2
+
+func (l *tokenLimiter) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	for _, c := range p[:n] {
+		l.length++
+		switch {
+		case l.escaped:
+			l.escaped = false
+		case c == '"':
+			l.inString, l.length = !l.inString, 0
+		case l.inString:
+			l.escaped = c == '\\'
+		case c <= ' ', c == ',', c == ':', c == '[', c == ']', c == '{', c == '}':
+			l.length = 0
+		}
+		if l.length > maxToken {
+			return 0, errorf(ErrLimit, "manifest: a name of more than %d bytes", MaxName)
+		}
+	}
+	return n, err
 }
 
 // wrapManifest gives an error of the JSON decoder or of the reader a class.
@@ -157,8 +217,10 @@ func wrapManifest(err error) error {
 
 // manifestParser reads tokens and keeps the first error.
 type manifestParser struct {
-	d   *json.Decoder
-	err error
+	d     *json.Decoder
+	begin func() error
+	each  func(Artifact) error
+	err   error
 }
 
 func (p *manifestParser) token() json.Token {
@@ -201,7 +263,7 @@ func (p *manifestParser) member(m *Manifest) {
 	case "data":
 		m.Data = p.textOrNull("data")
 	case "artifacts":
-		m.Artifacts = p.artifacts()
+		p.artifacts()
 	default:
 		p.skip(p.token())
 	}
@@ -225,22 +287,23 @@ func (p *manifestParser) limit(s string) {
 }
 
 // artifacts reads the list of pairs, or null.
-func (p *manifestParser) artifacts() []Artifact {
+func (p *manifestParser) artifacts() {
 	t := p.token()
+	if p.err == nil {
+		p.err = p.begin()
+	}
 	if t == nil {
-		return nil
+		return
 	}
 	if t != json.Delim('[') {
 		p.fail("artifacts is not a list")
 	}
-	var list []Artifact
 	for p.more() {
 		if a := p.artifact(); p.err == nil {
-			list = append(list, a)
+			p.err = p.each(a)
 		}
 	}
 	p.delim(']')
-	return list
 }
 
 // artifact reads [name, file]. Further elements are ignored.
@@ -266,12 +329,17 @@ func (p *manifestParser) artifact() Artifact {
 	return Artifact{name, file}
 }
 
+// maxDepth is how deep what is ignored may be nested.
+const maxDepth = 100
+
 // skip reads what is left of the value that begins with t.
 func (p *manifestParser) skip(t json.Token) {
 	for depth := 0; p.err == nil; t = p.token() {
 		switch t {
 		case json.Delim('{'), json.Delim('['):
-			depth++
+			if depth++; depth > maxDepth {
+				p.fail("nested more than %d deep", maxDepth)
+			}
 		case json.Delim('}'), json.Delim(']'):
 			depth--
 		}

@@ -9,7 +9,7 @@ import (
 	"swingport/stages"
 )
 
-// Import makes a new store of the export in o.ExportDir and puts it in the place of the one in o.StateDir, as the reference's
+// Import makes a new store of the export in o.ExportDir, or o.Archive, and puts it in the place of the one in o.StateDir, as the reference's
 // import-kernel-db does, or with ExportDataMode repair-metadata adds metadata rows to the one that is there. Everything that the reference
 // checks is checked, with its texts. The new store is built inside the state directory, and on any error nothing is left of it and the old
 // one is as it was.
@@ -24,15 +24,14 @@ func importInto(ctx context.Context, o ImportOptions, fsys *stages.FS) (sum Summ
 	if err := o.defaults(); err != nil {
 		return sum, err
 	}
-	src, err := stages.OpenDir(o.ExportDir, fsys)
-	if err != nil {
+	x := &importer{o: o, fsys: fsys, sum: &sum}
+	if err := x.open(ctx); err != nil {
 		return sum, err
 	}
-	defer func() { err = errors.Join(err, src.Close()) }()
-	if err := o.checkHeight(src.Manifest()); err != nil {
+	defer func() { err = errors.Join(err, x.src.Close()) }()
+	if err := o.checkHeight(x.src.Manifest()); err != nil {
 		return sum, err
 	}
-	x := &importer{o: o, fsys: fsys, src: src, sum: &sum}
 	if o.ExportDataMode == format.RepairMetadata {
 		err = x.repair(ctx)
 	} else {
@@ -88,7 +87,7 @@ func (x *importer) stages(ctx context.Context, sink stages.Sink, temp string, mo
 	tail := head.Then(stages.KVLines)
 	known, read := make(chan struct{}), make(chan struct{})
 	insert := &stages.Insert{
-		Sink: sink, Meta: x.meta, Progress: x.o.Status.AddBytes,
+		Sink: sink, Meta: x.meta, Progress: x.progress(),
 		Artifact: func() { x.o.Status.AddArtifacts(1) },
 		Known:    func() error { close(known); return nil },
 	}

@@ -88,7 +88,7 @@ func (x *importer) build(ctx context.Context, database, temp string, mode format
 func (x *importer) unpackOptions(temp string, mode format.ArtifactMode) stages.UnpackOptions {
 	return stages.UnpackOptions{
 		Workers: x.o.Workers, Mode: mode, TempDir: temp, FS: x.fsys,
-		Progress: x.o.Status.AddBytes,
+		Progress: x.progress(),
 		Warn:     x.warn,
 	}
 }
@@ -111,7 +111,7 @@ func (x *importer) readHead(ctx context.Context, to *stages.ExportData) error {
 
 func (x *importer) readExportData(ctx context.Context, r io.ReadCloser, size int64, to *stages.ExportData) (err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
-	x.o.Status.SetPhase("export data", size)
+	x.phase("export data", size)
 	return to.Read(ctx, r)
 }
 
@@ -121,7 +121,7 @@ func (x *importer) readArtifacts(ctx context.Context, known <-chan struct{}, to 
 		return err
 	}
 	begin := func(n int, bytes int64) {
-		x.o.Status.SetPhase("artifacts", bytes)
+		x.phase("artifacts", bytes)
 		x.o.Status.SetArtifacts(int64(n))
 		x.o.Log.Info("importing artifacts", "artifacts", n, "bytes", bytes)
 	}

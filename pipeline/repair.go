@@ -106,7 +106,7 @@ func (x *importer) eachEntries(ctx context.Context, data *stages.ExportData, f f
 		return stages.Each(ctx, j.Out, func(e *stages.Entries) error {
 			defer e.Release()
 			f(e)
-			x.o.Status.AddBytes(e.Bytes)
+			x.progress()(e.Bytes)
 			return nil
 		})
 	})

@@ -70,11 +70,11 @@ func (d *Dir) listed() error {
 	}
 	for _, a := range d.manifest.Artifacts {
 		if _, ok := d.sums[a.File]; !ok {
-			return &ArtifactError{Name: a.Name, Err: errorf(format.ErrIncomplete, "file %s is not in %s", quoted(a.File), format.ChecksumsFile)}
+			return &ArtifactError{Name: a.Name, Err: notListed(a.File)}
 		}
 	}
 	if _, ok := d.sums[d.manifest.Data]; !ok && d.manifest.Data != "" {
-		return errorf(format.ErrIncomplete, "file %s is not in %s", quoted(d.manifest.Data), format.ChecksumsFile)
+		return notListed(d.manifest.Data)
 	}
 	return nil
 }
@@ -160,7 +160,7 @@ func kindOf(mode fs.FileMode) string {
 func (d *Dir) open(name string) (io.ReadCloser, int64, error) {
 	want, listed := d.sums[name]
 	if d.sums != nil && !listed {
-		return nil, 0, errorf(format.ErrIncomplete, "file %s is not in %s", quoted(name), format.ChecksumsFile)
+		return nil, 0, notListed(name)
 	}
 	f, info, err := d.openPlain(name)
 	if err != nil {
@@ -213,7 +213,7 @@ func (c *checkedFile) Read(p []byte) (int, error) {
 	c.sum.Write(p[:n])
 	if err == io.EOF {
 		if got := c.sum.Sum(nil); !bytes.Equal(got, c.want[:]) {
-			return n, errorf(format.ErrHashMismatch, "file %s: sha256 is %x, %s says %x", quoted(c.name), got, format.ChecksumsFile, c.want)
+			return n, wrongChecksum(c.name, got, c.want[:])
 		}
 	}
 	return n, err
@@ -224,8 +224,15 @@ func (c *checkedFile) Close() error { return c.f.Close() }
 // SHA256 implements hashedReader.
 func (c *checkedFile) SHA256() []byte { return c.sum.Sum(nil) }
 
-// readChecksums reads SHA256SUMS, the output of GNU sha256sum: 64 hex digits, a space, a space or an asterisk, and a file name a line. A
-// name with a newline or a backslash in it is escaped, and the line then begins with a backslash. It returns nil where there is no file.
+func wrongChecksum(name string, got, want []byte) error {
+	return errorf(format.ErrHashMismatch, "file %s: sha256 is %x, %s says %x", quoted(name), got, format.ChecksumsFile, want)
+}
+
+func notListed(name string) error {
+	return errorf(format.ErrIncomplete, "file %s is not in %s", quoted(name), format.ChecksumsFile)
+}
+
+// readChecksums reads SHA256SUMS. It returns nil where there is no file.
 func (d *Dir) readChecksums() (map[string][sha256.Size]byte, error) {
 	f, _, err := d.openPlain(format.ChecksumsFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -235,27 +242,42 @@ func (d *Dir) readChecksums() (map[string][sha256.Size]byte, error) {
 	}
 	defer f.Close()
 	sums := map[string][sha256.Size]byte{}
-	lines := bufio.NewScanner(f)
+	err = readChecksums(f, func(name string, sum [sha256.Size]byte) error {
+		if _, twice := sums[name]; twice {
+			return errorf(format.ErrDuplicate, "%s: file %s is there twice", format.ChecksumsFile, quoted(name))
+		}
+		sums[name] = sum
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sums, nil
+}
+
+// readChecksums reads the output of GNU sha256sum: 64 hex digits, a space, a space or an asterisk, and a file name a line. A name with a
+// newline or a backslash in it is escaped, and the line then begins with a backslash.
+func readChecksums(r io.Reader, each func(name string, sum [sha256.Size]byte) error) error {
+	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 64<<10)
 	n := 0
 	for lines.Scan() {
 		n++
 		name, sum, ok := parseChecksum(lines.Text())
 		if !ok {
-			return nil, errorf(format.ErrFormat, "%s line %d is not a checksum and a file name", format.ChecksumsFile, n)
+			return errorf(format.ErrFormat, "%s line %d is not a checksum and a file name", format.ChecksumsFile, n)
 		}
-		if _, twice := sums[name]; twice {
-			return nil, errorf(format.ErrDuplicate, "%s line %d: file %s is there twice", format.ChecksumsFile, n, quoted(name))
+		if err := each(name, sum); err != nil {
+			return err
 		}
-		sums[name] = sum
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read %s: %w", format.ChecksumsFile, err)
+		return fmt.Errorf("read %s: %w", format.ChecksumsFile, err)
 	}
 	if n == 0 {
-		return nil, errorf(format.ErrFormat, "%s is empty", format.ChecksumsFile)
+		return errorf(format.ErrFormat, "%s is empty", format.ChecksumsFile)
 	}
-	return sums, nil
+	return nil
 }
 
 func parseChecksum(line string) (name string, sum [sha256.Size]byte, ok bool) {

@@ -1,0 +1,490 @@
+package stages
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"hash"
+	"hash/maphash"
+	"io"
+	"strconv"
+	"strings"
+
+	"swingport/format"
+)
+
+// ownArchive is an archive of ours, read once from front to back. Every byte of it is checked: headers and padding follow from names and
+// sizes, and what the entries hold is in the index, which is written again while they go by.
+type ownArchive struct {
+	in       *stream
+	copy     io.Writer // of the manifest
+	pool     contentPool
+	header   format.ArchiveHeader
+	manifest *format.Manifest
+	mtime    int64
+	index    *format.ArchiveIndexWriter
+
+	entry   tarHeader // whose content was not read yet
+	head    *entryReader
+	headSum []byte // of the metadata lines
+	headLen int64
+	pending pending
+	names   nameSums // of the artifacts
+}
+
+func openOwnArchive(ctx context.Context, in *stream, o ArchiveOptions) (Source, error) {
+	a := &ownArchive{in: in, copy: o.Manifest, pool: newContentPool(o.chunks, o.chunk), index: format.NewArchiveIndexWriter(io.Discard), mtime: -1}
+	if err := a.next(); err != nil {
+		return nil, err
+	}
+	a.head = a.open(ctx)
+	line, err := a.head.line(format.MaxArchiveHeader)
+	if err != nil {
+		return nil, err
+	}
+	if a.header, err = format.ParseArchiveHeader(line); err != nil {
+		return nil, err
+	}
+	a.manifest = &format.Manifest{
+		BlockHeight: a.header.BlockHeight, HasBlockHeight: a.header.HasBlockHeight,
+		ArtifactMode: string(a.header.ArtifactMode), HasArtifactMode: true, ArtifactsLater: true,
+	}
+	if a.header.ExportData {
+		a.manifest.Data = format.ExportDataFile
+	}
+	a.headLen = a.head.left
+	a.head.second, a.head.secondFrom = sha256.New(), a.head.left
+	return a, nil
+}
+
+// Manifest implements Source.
+func (a *ownArchive) Manifest() *format.Manifest { return a.manifest }
+
+// Close implements Source.
+func (a *ownArchive) Close() error { return a.in.Close() }
+
+// Head opens the metadata lines.
+func (a *ownArchive) Head(ctx context.Context) (io.ReadCloser, int64, error) {
+	a.head.ctx = ctx
+	a.in.interruptOn(ctx)
+	return a.head, a.headLen, nil
+}
+
+// Artifacts passes on the artifacts as they come.
+func (a *ownArchive) Artifacts(ctx context.Context, wanted func(name string) (bool, error), begin func(count int, bytes int64), take func(context.Context, Incoming) error) error {
+	a.in.interruptOn(ctx)
+	if err := a.head.Close(); err != nil {
+		return err
+	}
+	a.headSum = a.head.second.Sum(nil)
+	begin(0, 0)
+	last := format.KindSnapshot
+	for {
+		if err := a.next(); err != nil {
+			return err
+		}
+		name, kind, ok := a.artifact(a.entry.name)
+		if !ok {
+			break
+		}
+		if orderOf(kind) < orderOf(last) {
+			return errorf(format.ErrFormat, "%s is in the wrong place of the archive: snapshots come first, then bundles, then spans", quoted(a.entry.name))
+		}
+		last = kind
+		a.names.add(kind, name, a.entry.name)
+		ok, err := wanted(name)
+		if err != nil {
+			return &ArtifactError{Name: name, Err: err}
+		}
+		if !ok {
+			err = a.skip(ctx)
+		} else {
+			err = a.pass(ctx, Incoming{Name: name, Gzip: a.entry.name != name, Size: a.entry.size}, take)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// artifact is the artifact in a file; ok is false where that is no artifact's.
+func (a *ownArchive) artifact(file string) (name string, kind format.Kind, ok bool) {
+	name = file
+	if a.header.Snapshots == format.GzipSnapshots && strings.HasPrefix(file, "snapshot.") {
+		if name, ok = strings.CutSuffix(file, ".gz"); !ok {
+			return "", 0, false
+		}
+	}
+	n, err := format.ParseName(name)
+	return name, n.Kind, err == nil
+}
+
+// orderOf is the place of a kind in an archive.
+func orderOf(k format.Kind) int {
+	switch k {
+	case format.KindSnapshot:
+		return 0
+	case format.KindBundle:
+		return 1
+	}
+	return 2
+}
+
+// pass hands the entry to a worker.
+func (a *ownArchive) pass(ctx context.Context, in Incoming, take func(context.Context, Incoming) error) error {
+	c := a.pool.new(ctx, format.ArchiveEntry{Name: a.entry.name, Offset: a.in.pos, Size: a.entry.size})
+	in.Open = func() (io.ReadCloser, error) { return c, nil }
+	a.pending = append(a.pending, c)
+	if err := take(ctx, in); err != nil {
+		return err
+	}
+	if err := a.pool.feed(c, a.in); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return a.in.explain(err)
+	}
+	if err := a.in.padding(a.entry.size); err != nil {
+		return err
+	}
+	return a.pending.settle(ctx, false, a.index.Add)
+}
+
+// skip reads an entry that nobody wants.
+func (a *ownArchive) skip(ctx context.Context) error { return a.open(ctx).drain() }
+
+// done puts an entry that was read into the index, behind those before it.
+func (a *ownArchive) done(ctx context.Context, e format.ArchiveEntry) error {
+	a.pending = append(a.pending, &content{entry: e, done: closed})
+	return a.pending.settle(ctx, len(a.pending) > maxPending, a.index.Add)
+}
+
+// Tail opens the export data. Its last lines have to be those that came before the artifacts.
+func (a *ownArchive) Tail(ctx context.Context) (io.ReadCloser, int64, error) {
+	if !a.header.ExportData {
+		return nil, 0, nil
+	}
+	a.in.interruptOn(ctx)
+	if err := a.expect(format.ExportDataFile); err != nil {
+		return nil, 0, err
+	}
+	if a.entry.size < a.headLen {
+		return nil, 0, errorf(format.ErrMismatch, "%s has %d bytes, the metadata before the artifacts has %d", format.ExportDataFile, a.entry.size, a.headLen)
+	}
+	r := a.open(ctx)
+	r.second, r.secondFrom = sha256.New(), a.headLen
+	r.check = func() error {
+		if !bytes.Equal(r.second.Sum(nil), a.headSum) {
+			return errorf(format.ErrMismatch, "the metadata at the end of %s is not what came before the artifacts", format.ExportDataFile)
+		}
+		return a.next()
+	}
+	return r, a.entry.size, nil
+}
+
+// Finish checks manifest and index, and that nothing follows.
+func (a *ownArchive) Finish(ctx context.Context) error {
+	a.in.interruptOn(ctx)
+	if err := a.expect(format.ManifestFile); err != nil {
+		return err
+	}
+	if err := a.checkManifest(ctx); err != nil {
+		return err
+	}
+	if err := a.next(); err != nil {
+		return err
+	}
+	if err := a.expect(format.ArchiveIndexFile); err != nil {
+		return err
+	}
+	if err := a.checkIndex(ctx); err != nil {
+		return err
+	}
+	var end [format.TarEnd]byte
+	if err := a.in.full(end[:]); err != nil {
+		return err
+	}
+	if end != [format.TarEnd]byte{} {
+		return errorf(format.ErrFormat, "something follows the index of the archive")
+	}
+	return a.in.end(ctx, false)
+}
+
+func (a *ownArchive) expect(name string) error {
+	if a.entry.name != name {
+		return errorf(format.ErrFormat, "the archive has %s where %s belongs", quoted(a.entry.name), name)
+	}
+	return nil
+}
+
+// checkManifest compares the manifest with the header line and with the artifacts that came.
+func (a *ownArchive) checkManifest(ctx context.Context) error {
+	r := a.open(ctx)
+	var names nameSums
+	m, err := format.ReadManifestFunc(io.TeeReader(r, a.copy), func(x format.Artifact) error {
+		n, err := format.ParseName(x.Name)
+		if err == nil {
+			names.add(n.Kind, x.Name, x.File)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.drain(); err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		same bool
+		what string
+	}{
+		{m.HasBlockHeight == a.manifest.HasBlockHeight && m.BlockHeight == a.manifest.BlockHeight, "block height"},
+		{m.HasArtifactMode && m.ArtifactMode == a.manifest.ArtifactMode, "artifact mode"},
+		{m.Data == a.manifest.Data, "export data"},
+	} {
+		if !c.same {
+			return errorf(format.ErrMismatch, "the manifest has another %s than the header of the archive", c.what)
+		}
+	}
+	return a.names.compare(names)
+}
+
+// checkIndex compares the index with the one that belongs to the entries.
+func (a *ownArchive) checkIndex(ctx context.Context) error {
+	if err := a.pending.settle(ctx, true, a.index.Add); err != nil {
+		return err
+	}
+	if err := a.index.Close(); err != nil {
+		return err
+	}
+	r := a.open(ctx)
+	r.last = true
+	if a.entry.size != a.index.Size() {
+		return errorf(format.ErrMismatch, "the index has %d bytes, that of the %d entries before it %d", a.entry.size, a.names.count(), a.index.Size())
+	}
+	if err := r.drain(); err != nil {
+		return err
+	}
+	if want := a.index.Sum(); !bytes.Equal(r.SHA256(), want[:]) {
+		return errorf(format.ErrHashMismatch, "the index is not that of the entries before it: a file of the archive, or the index, is damaged")
+	}
+	return nil
+}
+
+// next reads the header of the next entry.
+func (a *ownArchive) next() error {
+	h, err := a.in.header()
+	if err != nil {
+		return err
+	}
+	if !h.canonical || a.mtime >= 0 && h.mtime != a.mtime {
+		return errorf(format.ErrFormat, "the header of %s is not as an archive of this format has it", quoted(h.name))
+	}
+	a.entry, a.mtime, a.in.name = h, h.mtime, h.name
+	return nil
+}
+
+// open opens the entry for the one who reads the archive.
+func (a *ownArchive) open(ctx context.Context) *entryReader {
+	return &entryReader{ctx: ctx, a: a, offset: a.in.pos, left: a.entry.size, size: a.entry.size, sum: sha256.New()}
+}
+
+// entryReader reads an entry, hashes it, and at its end reads the padding and puts it into the index.
+type entryReader struct {
+	ctx                context.Context
+	a                  *ownArchive
+	offset, left, size int64
+	sum                hash.Hash
+	second             hash.Hash // of the last secondFrom bytes; may be nil
+	secondFrom         int64
+	check              func() error // at the end; may be nil
+	last               bool         // the index, which is not in itself
+	buf                []byte
+	err                error
+}
+
+func (r *entryReader) Read(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	if r.left == 0 {
+		r.err = r.finish()
+		return 0, r.err
+	}
+	n, err := r.a.in.Read(p[:min(int64(len(p)), r.left)])
+	r.sum.Write(p[:n])
+	if r.second != nil {
+		if from := r.left - r.secondFrom; from < int64(n) {
+			r.second.Write(p[max(0, from):n])
+		}
+	}
+	r.left -= int64(n)
+	if err != nil {
+		r.err = r.a.in.explain(err)
+	}
+	return n, r.err
+}
+
+// finish returns io.EOF.
+func (r *entryReader) finish() error {
+	if err := r.a.in.padding(r.size); err != nil {
+		return err
+	}
+	if !r.last {
+		e := format.ArchiveEntry{Name: r.a.entry.name, Offset: r.offset, Size: r.size}
+		r.sum.Sum(e.SHA256[:0])
+		if err := r.a.done(r.ctx, e); err != nil {
+			return err
+		}
+	}
+	if r.check != nil {
+		if err := r.check(); err != nil {
+			return err
+		}
+	}
+	return io.EOF
+}
+
+// line reads the first line, up to limit bytes with its newline.
+func (r *entryReader) line(limit int) (line []byte, err error) {
+	var b [1]byte
+	for len(line) < limit {
+		if n, err := r.Read(b[:]); n == 0 && err == io.EOF {
+			return nil, errorf(format.ErrFormat, "the header of the archive is not a line: %s", quoted(string(line)))
+		} else if n == 0 {
+			return nil, err
+		}
+		if b[0] == '\n' {
+			return line, nil
+		}
+		line = append(line, b[0])
+	}
+	return nil, errorf(format.ErrLimit, "archive header of more than %d bytes", limit)
+}
+
+// drain reads to the end.
+func (r *entryReader) drain() error {
+	if r.buf == nil {
+		r.buf = make([]byte, min(archiveChunk, r.left+1))
+	}
+	for {
+		_, err := r.Read(r.buf)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if r.ctx.Err() != nil {
+			return context.Cause(r.ctx)
+		}
+	}
+}
+
+// Close reads to the end, unless reading failed: that has been said.
+func (r *entryReader) Close() error {
+	if r.err != nil {
+		return nil
+	}
+	return r.drain()
+}
+
+// SHA256 implements hashedReader.
+func (r *entryReader) SHA256() []byte { return r.sum.Sum(nil) }
+
+// nameSums stands for a set of artifacts and their files: those of snapshots and bundles in their order, those of spans in any.
+type nameSums struct {
+	n       [3]int64
+	ordered [2]uint64
+	spans   [2]uint64
+}
+
+func (s *nameSums) add(kind format.Kind, name, file string) {
+	s.n[orderOf(kind)]++
+	for i, seed := range recordSeeds {
+		h := maphash.String(seed, name+"\x00"+file)
+		if orderOf(kind) == 2 {
+			s.spans[i] += h
+		} else {
+			s.ordered[i] = maphash.Comparable(seed, [2]uint64{s.ordered[i], h})
+		}
+	}
+}
+
+func (s *nameSums) count() int64 { return s.n[0] + s.n[1] + s.n[2] }
+
+// compare compares the artifacts that came with the manifest's.
+func (s *nameSums) compare(manifest nameSums) error {
+	for i, what := range [3]string{"snapshots", "bundles", "spans"} {
+		if s.n[i] != manifest.n[i] {
+			return errorf(format.ErrMismatch, "the archive has %d %s, its manifest %d", s.n[i], what, manifest.n[i])
+		}
+	}
+	if *s != manifest {
+		return errorf(format.ErrMismatch, "the manifest names other artifacts or files than the archive has, or in another order")
+	}
+	return nil
+}
+
+// tarHeader is the header of an entry.
+type tarHeader struct {
+	name        string
+	size, mtime int64
+	canonical   bool // as our archives have it
+}
+
+// header reads the header of the next entry, which should be one of ours.
+func (s *stream) header() (tarHeader, error) {
+	raw := make([]byte, format.TarBlock, 3*format.TarBlock)
+	if err := s.full(raw); err != nil {
+		return tarHeader{}, err
+	}
+	if raw[0] == 0 && bytes.Equal(raw, make([]byte, format.TarBlock)) {
+		return tarHeader{}, errorf(format.ErrFormat, "the archive ends without an index, behind %s", quoted(s.name))
+	}
+	if raw[156] == tar.TypeXHeader {
+		size, err := strconv.ParseInt(strings.TrimRight(string(raw[124:136]), "\x00 "), 8, 64)
+		if err != nil || size < 0 || size > maxExtended {
+			return tarHeader{}, errorf(format.ErrFormat, "the header behind %s is not as an archive of this format has it", quoted(s.name))
+		}
+		more := make([]byte, size+format.TarPadding(size)+format.TarBlock)
+		if err := s.full(more); err != nil {
+			return tarHeader{}, err
+		}
+		raw = append(raw, more...)
+	}
+	h, err := parseHeader(raw)
+	if err != nil {
+		return tarHeader{}, errorf(format.ErrFormat, "there is no header of a file behind %s: %v", quoted(s.name), err)
+	}
+	return h, nil
+}
+
+// parseHeader reads the header in raw and compares it with ours of the same name, size and time.
+func parseHeader(raw []byte) (h tarHeader, err error) {
+	t, err := tar.NewReader(bytes.NewReader(raw)).Next()
+	if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+		return h, err
+	}
+	h = tarHeader{name: t.Name, size: t.Size, mtime: t.ModTime.Unix()}
+	ours, err := format.AppendTarHeader(nil, h.name, h.size, h.mtime)
+	h.canonical = err == nil && bytes.Equal(ours, raw)
+	return h, nil
+}
+
+// padding reads the zeros behind content of that size.
+func (s *stream) padding(size int64) error {
+	pad := make([]byte, format.TarPadding(size))
+	if err := s.full(pad); err != nil {
+		return err
+	}
+	for _, b := range pad {
+		if b != 0 {
+			return errorf(format.ErrFormat, "%s is not padded with zeros", quoted(s.name))
+		}
+	}
+	return nil
+}
