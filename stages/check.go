@@ -121,9 +121,6 @@ func newVerifier(a *Artifact, sum hash.Hash) verifier {
 	case format.KindTranscript:
 		return &spanVerifier{a: a}
 	case format.KindSnapshot:
-		if a.Gzip {
-			sum = a.packed
-		}
 		return &heapVerifier{a, sum}
 	default:
 		return &bundleVerifier{a: a}
@@ -155,7 +152,7 @@ func (v *spanVerifier) finish() error {
 
 func (v *spanVerifier) lost() string { return v.why }
 
-// heapVerifier compares a heap with its record; h is hashed by others.
+// heapVerifier compares a heap with its record; h is hashed by others, and that of a heap that stays packed by whoever reads it.
 type heapVerifier struct {
 	a *Artifact
 	h hash.Hash
@@ -164,7 +161,11 @@ type heapVerifier struct {
 func (v *heapVerifier) add(Piece) {}
 
 func (v *heapVerifier) finish() error {
-	return sameHash("snapshot", v.a, hex.EncodeToString(v.h.Sum(nil)))
+	h := v.h
+	if v.a.Gzip {
+		h = v.a.packed
+	}
+	return sameHash("snapshot", v.a, hex.EncodeToString(h.Sum(nil)))
 }
 
 func (v *heapVerifier) lost() string { return "" }
