@@ -58,6 +58,9 @@ func Archive(tb testing.TB, exportDir string, o ArchiveOptions) ([]byte, []Archi
 	return packed, entries
 }
 
+// manifestOrder is that of artifacts in a manifest, by the first letter of their names.
+var manifestOrder = map[byte]int{'s': 0, 't': 1, 'b': 2}
+
 // ArchiveFiles are the entries before the index.
 func ArchiveFiles(tb testing.TB, exportDir string, o ArchiveOptions) (files []ArchiveFile) {
 	tb.Helper()
@@ -92,6 +95,7 @@ func ArchiveFiles(tb testing.TB, exportDir string, o ArchiveOptions) (files []Ar
 			files = append(files, f)
 		}
 	}
+	slices.SortStableFunc(m.Artifacts, func(a, b [2]string) int { return manifestOrder[a[0][0]] - manifestOrder[b[0][0]] })
 	m.Data = ""
 	if !o.NoExportData {
 		m.Data = archiveData
