@@ -80,7 +80,9 @@ type verify struct {
 	o      VerifyOptions
 	report VerifyReport
 
-	mu sync.Mutex // for what follows, and the report's defects and warnings
+	mu   sync.Mutex // for what follows, and the report's defects and warnings
+	said map[string]bool
+	vats map[string]bool // of artifacts that something is wrong with
 }
 
 // Verify reads all that there is and reports everything that is wrong: content that does not have its hash, artifacts that the mode needs and
@@ -88,7 +90,7 @@ type verify struct {
 // whatever is found; it says that what was named cannot be opened, or that the run was cancelled.
 func Verify(ctx context.Context, o VerifyOptions) (VerifyReport, error) {
 	began := time.Now()
-	v := &verify{o: o}
+	v := &verify{o: o, said: map[string]bool{}, vats: map[string]bool{}}
 	if err := v.defaults(); err != nil {
 		return v.report, err
 	}
@@ -108,9 +110,9 @@ func Verify(ctx context.Context, o VerifyOptions) (VerifyReport, error) {
 func (v *verify) run(ctx context.Context) error {
 	switch v.report.Kind {
 	case KindStateDir:
-		return v.store(ctx)
+		return v.stateDir(ctx)
 	}
-	return fmt.Errorf("verify: no way to read an %s", v.report.Kind)
+	return v.export(ctx)
 }
 
 // defaults fills in what was left out and refuses what cannot be.
@@ -139,26 +141,46 @@ func (v *verify) defaults() error {
 	return checkTempDir(o.TempDir)
 }
 
-// found reports a defect.
-func (v *verify) found(d Defect) {
+// defect reports an error as a defect, and is nil: for the stages that ask whether to go on. What was said once is not said again.
+func (v *verify) defect(err error) error {
+	d := Defect{Reason: err.Error()}
+	var of *ArtifactError
+	if errors.As(err, &of) {
+		d = Defect{of.Name, of.Err.Error()}
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if line := d.String(); len(v.said) < maxSaid {
+		if v.said[line] {
+			return nil
+		}
+		v.said[line] = true
+	}
+	if name, err := format.ParseName(d.Artifact); err == nil {
+		v.vats[name.VatID] = true
+	}
 	v.report.DefectCount++
 	if v.o.Defect != nil {
 		v.o.Defect(d)
 	}
 	v.o.Log.Warn("defect", "artifact", d.Artifact, "reason", d.Reason)
+	return nil
 }
 
-// defect reports an error as a defect, and is nil: for the stages that ask whether to go on.
-func (v *verify) defect(err error) error {
-	var of *ArtifactError
-	if errors.As(err, &of) {
-		v.found(Defect{of.Name, of.Err.Error()})
-	} else {
-		v.found(Defect{Reason: err.Error()})
-	}
-	return nil
+// maxSaid bounds what is remembered of defects: a store of a million spans may have as many.
+const maxSaid = 10_000
+
+// note is defect for those who do not ask.
+func (v *verify) note(err error) { v.defect(err) }
+
+// ended reports that something could not be read to its end.
+func (v *verify) ended(err error) error { return v.defect(fmt.Errorf("%w: reading ended here", err)) }
+
+// vatHasDefect reports whether something is wrong with an artifact of a vat.
+func (v *verify) vatHasDefect(vatID string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.vats[vatID]
 }
 
 // warn notes what is no defect.

@@ -18,12 +18,15 @@ func newCurrentRecord(e *format.Entry) *currentRecord {
 	return &currentRecord{string(vat), string(e.Value)}
 }
 
-// KeepCurrents makes Add keep the lines snapshot.V.current, for Inspect.
-func (m *Metadata) KeepCurrents() { m.currents = map[recordKey]*currentRecord{} }
+// NewInspection returns an empty collection for Inspect. found is told by Settle of the records that no later line replaced and that are
+// none, in the order of the lines; they are left out.
+func NewInspection(found func(error)) *Metadata {
+	m := NewMetadata()
+	m.currents, m.found = map[recordKey]*currentRecord{}, found
+	return m
+}
 
-// TakeBad removes the records that no later line replaced and that are none, and tells found what is wrong with each, in the order of the
-// lines. Settle then finds nothing wrong.
-func (m *Metadata) TakeBad(found func(error)) {
+func (m *Metadata) takeBad() {
 	type bad struct {
 		badRecord
 		at recordAt
@@ -35,7 +38,7 @@ func (m *Metadata) TakeBad(found func(error)) {
 	slices.SortFunc(list, func(x, y bad) int { return cmp.Compare(x.seq, y.seq) })
 	for _, b := range list {
 		m.kill(b.at)
-		found(b.err)
+		m.found(b.err)
 	}
 }
 
@@ -56,18 +59,25 @@ func (m *Metadata) Inspect(found func(error), odd func(string)) {
 			inUse[s.vat] = append(inUse[s.vat], i)
 		}
 	}
+	for n, i := range m.snapOrder {
+		if s := &m.snapshots[i]; n > 0 && s.vat == m.snapshots[m.snapOrder[n-1]].vat && s.pos == m.snapshots[m.snapOrder[n-1]].pos {
+			found(&ArtifactError{string(format.AppendSnapshotName(nil, m.vats[s.vat].id, s.pos)), errorf(format.ErrDuplicate, "two records are about it")})
+		}
+	}
 	vats := make([]int, len(m.vats))
 	for i := range vats {
 		vats[i] = i
 	}
 	slices.SortFunc(vats, func(a, b int) int { return strings.Compare(m.vats[a].id, m.vats[b].id) })
+	var idle []string
 	for _, i := range vats {
 		v := &m.vats[i]
-		m.inspectSpans(v, found, odd)
-		if m.currents != nil {
-			names, ok := currents[v.id]
-			m.inspectCurrent(v, inUse[i], names, ok, found)
+		m.inspectSpans(v, found)
+		if len(v.spans) > 0 && v.current < 0 {
+			idle = append(idle, v.id)
 		}
+		names, ok := currents[v.id]
+		m.inspectCurrent(v, inUse[i], names, ok, found)
 		if len(inUse[i]) == 1 && v.current >= 0 {
 			pos, start := m.snapshots[inUse[i][0]].pos, m.spans[v.current].start
 			if pos+1 != start {
@@ -75,10 +85,22 @@ func (m *Metadata) Inspect(found func(error), odd func(string)) {
 			}
 		}
 	}
+	if n := len(idle); n > 0 {
+		odd(fmt.Sprintf("%d vats have no current span, since they were terminated, or nobody can replay them: %s", n, someOf(idle)))
+	}
+}
+
+// someOf lists the first of many.
+func someOf(list []string) string {
+	const most = 5
+	if n := len(list) - most; n > 0 {
+		list = append(list[:most:most], fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(list, ", ")
 }
 
 // inspectSpans compares the spans of a vat.
-func (m *Metadata) inspectSpans(v *vatRow, found func(error), odd func(string)) {
+func (m *Metadata) inspectSpans(v *vatRow, found func(error)) {
 	for n, i := range v.spans {
 		s := &m.spans[i]
 		name := spanName(m.Span(int(i)))
@@ -107,9 +129,6 @@ func (m *Metadata) inspectSpans(v *vatRow, found func(error), odd func(string)) 
 			wrong("it is of incarnation %d, the span before it of incarnation %d", s.inc, before.inc)
 		}
 	}
-	if len(v.spans) > 0 && v.current < 0 {
-		odd(fmt.Sprintf("vat %s has no current span: it was terminated, or nobody can replay it", v.id))
-	}
 }
 
 func spanName(s format.Span) string {
@@ -135,8 +154,7 @@ func (m *Metadata) inspectCurrent(v *vatRow, inUse []uint32, names string, there
 	}
 }
 
-// Missing tells found of each artifact that mode needs and that did not come, as an *ArtifactError; ok says of which vats something is
-// known to be wrong. Nothing is needed in mode none.
+// Missing tells found of each artifact that mode needs and that did not come, as an *ArtifactError. Mode none needs nothing.
 func (m *Metadata) Missing(mode format.ArtifactMode, found func(error)) {
 	missing := func(name string) {
 		found(&ArtifactError{name, errorf(format.ErrIncomplete, "missing, and %s needs it", modeText(mode))})

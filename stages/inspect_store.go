@@ -49,7 +49,7 @@ func (p *Partial) span(plan *Plan, v *VatPlan, s *SpanPlan, n int64) {
 		return
 	}
 	name := string(format.AppendSpanName(nil, v.ID, s.Start, s.End))
-	p.leave(name, errorf(format.ErrIncomplete, "%d of its %d items are there", n, s.End-s.Start)) //nolint:errcheck // nil
+	p.leave(name, errorf(format.ErrIncomplete, "%d of its %d items are there", n, s.End-s.Start))
 }
 
 // loose counts an item that no wanted span owns.
@@ -170,12 +170,13 @@ func (p *Plan) Uncounted(mode format.ArtifactMode, ok func(vatID string) bool, f
 	}
 }
 
-// StoreMetadata collects the records of a store. found is told, one by one, of those that are none, and of such as may be there only once.
-func StoreMetadata(ctx context.Context, s *Store, found func(error)) (*Metadata, error) {
-	m := NewMetadata()
-	m.KeepCurrents()
+// StoreMetadata collects the records of a store, which take size bytes as export data. found is told, one by one, of those that are none,
+// and of such as may be there only once.
+func StoreMetadata(ctx context.Context, s *Store, found func(error)) (m *Metadata, size int64, err error) {
+	m = NewInspection(found)
 	var entry format.Entry
-	err := EachMetadataLine(ctx, s, func(lines []byte) error {
+	err = EachMetadataLine(ctx, s, func(lines []byte) error {
+		size += int64(len(lines))
 		for line := range bytes.Lines(lines) {
 			if err := format.ParseLine(bytes.TrimSuffix(line, []byte("\n")), &entry); err != nil {
 				return err
@@ -190,11 +191,10 @@ func StoreMetadata(ctx context.Context, s *Store, found func(error)) (*Metadata,
 		return nil
 	})
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, 0, context.Cause(ctx)
 	}
 	if err != nil && !Damaged(err) {
-		return nil, err
+		return nil, 0, err
 	}
-	m.TakeBad(found)
-	return m, m.Settle()
+	return m, size, m.Settle()
 }

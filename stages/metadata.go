@@ -109,6 +109,7 @@ type Metadata struct {
 	oddHashes map[recordAt]string // hashes that are not 64 lower-case hex digits
 
 	currents map[recordKey]*currentRecord // nil: nobody asks for them
+	found    func(error)                  // told what is wrong; nil: Settle fails of it
 
 	order     []uint32 // of spans, by vat and start
 	snapOrder []uint32 // of snapshots, by vat and position
@@ -292,6 +293,9 @@ func (m *Metadata) Snapshot(i int) format.Snapshot {
 
 // Settle ends the collection. The error is the first bad record that no later line replaced.
 func (m *Metadata) Settle() error {
+	if m.found != nil {
+		m.takeBad()
+	}
 	first := badRecord{}
 	for _, b := range m.bad {
 		if first.err == nil || b.seq < first.seq {

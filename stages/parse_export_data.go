@@ -55,6 +55,10 @@ const (
 // in the order of the lines.
 type ExportData struct {
 	*Ordered[*Chunk, *Entries]
+
+	// Defect, if not nil, is told what is wrong with a line, by all parsers; where it returns nil the line is left out.
+	Defect func(error) error
+
 	pool  *Pool
 	lines Lines
 	sum   []byte
@@ -75,7 +79,11 @@ func newExportData(workers int, lines Lines, pool *Pool) *ExportData {
 }
 
 // Then prepares the work on other export data, which begins when all of x is done: it uses the same memory.
-func (x *ExportData) Then(lines Lines) *ExportData { return newExportData(x.count, lines, x.pool) }
+func (x *ExportData) Then(lines Lines) *ExportData {
+	then := newExportData(x.count, lines, x.pool)
+	then.Defect = x.Defect
+	return then
+}
 
 // SHA256 is the hash of all that was read, once Read has returned nil.
 func (x *ExportData) SHA256() []byte { return x.sum }
@@ -137,30 +145,43 @@ func (x *ExportData) parse(e *Entries, entry *format.Entry) error {
 		if n := bytes.IndexByte(line, '\n'); n >= 0 {
 			line, next = line[:n], at+n+1
 		}
-		if err := format.ParseLine(line, entry); err != nil {
-			return err
+		err := x.parseLine(e, entry, line)
+		if err != nil && x.Defect != nil {
+			err = x.Defect(err)
 		}
-		if string(entry.Tag()) != "kv" {
-			e.Others++
-			if x.lines == KVLines {
-				// counted
-			} else {
-				e.Records = append(e.Records, parseRecordLine(entry, x.lines == RepairLines))
-			}
-		} else if x.lines != RepairLines {
-			kv := KV{Delete: entry.Null}
-			key := entry.KVKey()
-			if bytes.HasPrefix(key, []byte("host.")) {
-				return fmt.Errorf("export data key %s: %w", quoted(string(entry.Key)), errHostKey)
-			}
-			if len(key)+len(entry.Value) > maxValue {
-				return errorf(format.ErrLimit, "export data key %s: %d bytes, the database takes at most %d in a row", quoted(string(key)), len(key)+len(entry.Value), maxValue)
-			}
-			kv.Key, kv.Value = inPlace(line, key, entry.Value)
-			e.KV = append(e.KV, kv)
+		if err != nil {
+			return err
 		}
 		at = next
 	}
+	return nil
+}
+
+func (x *ExportData) parseLine(e *Entries, entry *format.Entry, line []byte) error {
+	if err := format.ParseLine(line, entry); err != nil {
+		return err
+	}
+	if string(entry.Tag()) != "kv" {
+		e.Others++
+		if x.lines != KVLines {
+			// Whoever looks for all that is wrong wants keys compared too.
+			e.Records = append(e.Records, parseRecordLine(entry, x.lines == RepairLines || x.Defect != nil))
+		}
+		return nil
+	}
+	if x.lines == RepairLines {
+		return nil
+	}
+	key := entry.KVKey()
+	if bytes.HasPrefix(key, []byte("host.")) {
+		return fmt.Errorf("export data key %s: %w", quoted(string(entry.Key)), errHostKey)
+	}
+	if len(key)+len(entry.Value) > maxValue {
+		return errorf(format.ErrLimit, "export data key %s: %d bytes, the database takes at most %d in a row", quoted(string(key)), len(key)+len(entry.Value), maxValue)
+	}
+	kv := KV{Delete: entry.Null}
+	kv.Key, kv.Value = inPlace(line, key, entry.Value)
+	e.KV = append(e.KV, kv)
 	return nil
 }
 

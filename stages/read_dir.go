@@ -60,7 +60,7 @@ func (d *Dir) read() (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", filepath.Join(d.path, format.ManifestFile), err)
 	}
-	return d.listed()
+	return nil
 }
 
 // listed checks that SHA256SUMS, where there is one, knows every file that the manifest names.
@@ -83,7 +83,14 @@ func (d *Dir) listed() error {
 func (d *Dir) Manifest() *format.Manifest { return d.manifest }
 
 // Head opens the export data.
-func (d *Dir) Head(context.Context) (io.ReadCloser, int64, error) { return d.open(d.manifest.Data) }
+func (d *Dir) Head(context.Context) (io.ReadCloser, int64, error) {
+	if !d.Lenient {
+		if err := d.listed(); err != nil {
+			return nil, 0, err
+		}
+	}
+	return d.open(d.manifest.Data)
+}
 
 // Tail implements Source: the head is everything.
 func (d *Dir) Tail(context.Context) (io.ReadCloser, int64, error) { return nil, 0, nil }

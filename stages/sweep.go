@@ -541,12 +541,12 @@ func (w *sweep) agree(defect func(error) error) error {
 		}
 		var err error
 		if w.counts[table] != w.counts[index] {
-			err = fmt.Errorf("%s: %s has %d rows, its index %d entries: %w", w.db.path, treeNames[table], w.counts[table], w.counts[index], ErrDamaged)
+			err = fmt.Errorf("%s has %d rows, its index %d entries: %w", treeNames[table], w.counts[table], w.counts[index], ErrDamaged)
 		} else if w.sums[table] != w.sums[index] {
-			err = fmt.Errorf("%s: the rows of %s and the entries of its index differ: %w", w.db.path, treeNames[table], ErrDamaged)
+			err = fmt.Errorf("the rows of %s and the entries of its index differ: %w", treeNames[table], ErrDamaged)
 		}
 		if err != nil {
-			if err := defect(err); err != nil {
+			if err := defect(&IndexError{w.db.path, treeNames[table], err}); err != nil {
 				return err
 			}
 		}

@@ -1,0 +1,112 @@
+package stages
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+
+	"swingport/format"
+)
+
+// Content is what an artifact holds: of a heap what it is unpacked, whatever its form.
+type Content struct {
+	Name   string
+	Kind   format.Kind
+	Size   int64 // bytes
+	SHA256 [sha256.Size]byte
+	Items  int64  // a span's
+	Bundle []byte // a bundle's content; nil of others
+}
+
+// ContentReader reads artifacts as they are, and compares them with nothing. It is for one goroutine.
+type ContentReader struct {
+	Progress func(bytes int64) // read, packed or not
+
+	buf  []byte
+	gzip *gzip.Reader
+}
+
+// Read reads an artifact to its end.
+func (c *ContentReader) Read(ctx context.Context, in Incoming) (got Content, err error) {
+	got.Name = in.Name
+	name, err := format.ParseName(in.Name)
+	if err != nil {
+		return got, err
+	}
+	got.Kind = name.Kind
+	f, err := in.Open()
+	if err != nil {
+		return got, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	r := io.Reader(&countingReader{r: f, progress: c.Progress})
+	if in.Gzip {
+		if r, err = c.unpacked(r); err != nil {
+			return got, gzipError(err)
+		}
+	}
+	return got, c.read(ctx, r, &got)
+}
+
+func (c *ContentReader) unpacked(r io.Reader) (io.Reader, error) {
+	if c.gzip == nil {
+		c.gzip = new(gzip.Reader)
+	}
+	return c.gzip, c.gzip.Reset(r)
+}
+
+func (c *ContentReader) read(ctx context.Context, r io.Reader, got *Content) error {
+	if c.buf == nil {
+		c.buf = make([]byte, spanChunk)
+	}
+	sum := sha256.New()
+	end := byte('\n')
+	for {
+		n, err := r.Read(c.buf)
+		piece := c.buf[:n]
+		sum.Write(piece)
+		got.Size += int64(n)
+		switch got.Kind {
+		case format.KindTranscript:
+			got.Items += int64(bytes.Count(piece, []byte("\n")))
+			if n > 0 {
+				end = piece[n-1]
+			}
+		case format.KindBundle:
+			if got.Size > format.MaxB0Size {
+				return errorf(format.ErrLimit, "bundle of more than %d bytes", format.MaxB0Size)
+			}
+			got.Bundle = append(got.Bundle, piece...)
+		}
+		switch {
+		case err == io.EOF:
+			if end != '\n' {
+				got.Items++ // without a newline
+			}
+			sum.Sum(got.SHA256[:0])
+			return nil
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// CheckAlone compares an artifact with its name, which is all there is without records: the id of a bundle, the number of a span's items.
+func (c Content) CheckAlone() error {
+	name, err := format.ParseName(c.Name)
+	switch {
+	case err != nil:
+		return err
+	case name.Kind == format.KindBundle:
+		return format.BundleMatches(name.BundleID, c.Bundle)
+	case name.Kind == format.KindTranscript && c.Items != name.End-name.Pos:
+		return errorf(format.ErrIncomplete, "it has %d items, and its name says %d", c.Items, name.End-name.Pos)
+	}
+	return nil
+}
