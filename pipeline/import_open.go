@@ -24,10 +24,7 @@ func (x *importer) open(ctx context.Context) (err error) {
 	}
 	x.o.Status.SetPhase("archive", in.Size)
 	x.src, err = stages.OpenArchive(ctx, in, stages.ArchiveOptions{TempDir: x.spoolDir(), FS: x.fsys, MaxWindow: x.o.MaxWindow})
-	if err != nil {
-		return errors.Join(err, in.Close())
-	}
-	return nil
+	return err
 }
 
 // spoolDir is where somebody else's tar is spooled: on the disk of the new store, which is going to need that room.
