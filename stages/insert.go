@@ -29,16 +29,20 @@ type Insert struct {
 	Progress func(exportDataBytes int64)
 	Artifact func()       // one more was stored
 	Known    func() error // all metadata is stored, before the first part is waited for
+	KVLater  bool         // the head has metadata alone
+	KVTail   bool         // the tail has the kv lines alone, not all the lines
 	KVRows   int64        // counts
 
-	headKV, headOthers, tailOthers int // lines
+	headLines, tailLines int // that are no kv lines
 }
 
 // Run stores everything and returns nil when there is no more: what Head has, parsed, then the parts of the artifacts, unpacked, then what
 // Tail has, parsed.
 func (s *Insert) Run(ctx context.Context, head *Link[*Job[*Chunk, *Entries]], parts *Link[*Job[Incoming, Unpacked]], tail *Link[*Job[*Chunk, *Entries]]) error {
 	err := eachEntries(ctx, head, func(e *Entries) error {
-		s.headKV, s.headOthers = s.headKV+len(e.KV), s.headOthers+e.Others
+		if s.headLines += e.Others; s.KVLater && len(e.KV) > 0 {
+			return errorf(format.ErrFormat, "export data key %s is among the metadata that comes before the artifacts", quoted("kv."+string(e.KV[0].Key)))
+		}
 		return s.entries(e)
 	})
 	if err != nil {
@@ -59,22 +63,19 @@ func (s *Insert) Run(ctx context.Context, head *Link[*Job[*Chunk, *Entries]], pa
 	some := false
 	err = eachEntries(ctx, tail, func(e *Entries) error {
 		some = true
-		s.tailOthers += e.Others
+		s.tailLines += e.Others
 		return s.entries(e)
 	})
-	if err == nil && some {
-		err = SameLines(s.headKV, s.headOthers, s.tailOthers)
+	if err == nil && some && !s.KVTail {
+		err = SameLines(s.headLines, s.tailLines)
 	}
 	return err
 }
 
-// SameLines checks the numbers of lines where the head has only metadata: the tail has as many of it, and the head no kv lines.
-func SameLines(headKV, headOthers, tailOthers int) error {
-	if headKV != 0 {
-		return errorf(format.ErrMismatch, "%d kv lines among the metadata that comes before the artifacts", headKV)
-	}
-	if headOthers != tailOthers {
-		return errorf(format.ErrMismatch, "the export data has %d lines of metadata, before the artifacts there are %d", tailOthers, headOthers)
+// SameLines compares the numbers of lines of metadata in the head and in the tail: that the tail ends with the same lines, the source has seen.
+func SameLines(head, tail int) error {
+	if head != tail {
+		return errorf(format.ErrMismatch, "the export data has %d lines of metadata, before the artifacts there are %d", tail, head)
 	}
 	return nil
 }
