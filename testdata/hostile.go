@@ -54,11 +54,21 @@ func WorkedExport(tb testing.TB) string {
 // A Hostile is an archive with one defect: of WorkedExport, and small enough to be kept but for its runs.
 type Hostile struct {
 	Defect string
-	Text   string // in the error
+	Text   string // in the error, or one of several with | between them, where time tells which is first
 	Ours   bool   // the first header is that of our archives
 	Packed bool   // it is a compressed stream, or no archive at all: Zstd would hide the defect
 	Bomb   bool   // many times larger when unpacked
 	runs   []run
+}
+
+// Says tells whether a text has what the error has to have.
+func (h Hostile) Says(text string) bool {
+	for part := range strings.SplitSeq(h.Text, "|") {
+		if strings.Contains(text, part) {
+			return true
+		}
+	}
+	return false
 }
 
 // run is data, n times.

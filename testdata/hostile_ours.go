@@ -21,10 +21,10 @@ var oursHostile = []struct {
 	{"name is an absolute path", func(k *kit) { k.file(WorkedSpan).Name = "/tmp/" + WorkedSpan }, "/tmp/" + WorkedSpan},
 	{"name climbs", func(k *kit) { k.file(WorkedSpan).Name = "../" + WorkedSpan }, "../" + WorkedSpan},
 	{"name in a folder", func(k *kit) { k.file(WorkedSpan).Name = "a/" + WorkedSpan }, "a/" + WorkedSpan},
-	{"name empty", func(k *kit) { k.file(WorkedSpan).Name = "" }, "name"},
+	{"name empty", func(k *kit) { k.file(WorkedSpan).Name = "" }, "the header of"},
 	{"name of dots", func(k *kit) { k.file(WorkedSpan).Name = ".." }, `".."`},
 	{"name is no UTF-8", func(k *kit) { k.file(WorkedSpan).Name = "transcript.v\xff.0.3" }, "transcript.v"},
-	{"name of 5000 bytes", func(k *kit) { k.file(WorkedSpan).Name = strings.Repeat("x", 5000) }, "name"},
+	{"name of 5000 bytes", func(k *kit) { k.file(WorkedSpan).Name = strings.Repeat("x", 5000) }, "xxx"},
 	{"symbolic link", func(k *kit) {
 		k.file(WorkedSpan).changed(func(b []byte) { b[156] = '2'; copy(b[157:], "/etc/passwd") })
 	}, WorkedSpan},
@@ -35,9 +35,9 @@ var oursHostile = []struct {
 	{"block device", func(k *kit) { k.file(WorkedSpan).changed(func(b []byte) { b[156] = '4' }) }, WorkedSpan},
 	{"directory", func(k *kit) { k.file(WorkedSpan).changed(func(b []byte) { b[156] = '5' }) }, WorkedSpan},
 	{"fifo", func(k *kit) { k.file(WorkedSpan).changed(func(b []byte) { b[156] = '6' }) }, WorkedSpan},
-	{"sparse file", func(k *kit) { k.file(WorkedSpan).changed(func(b []byte) { b[156] = 'S' }) }, WorkedSpan},
+	{"sparse file", func(k *kit) { k.file(WorkedSpan).changed(func(b []byte) { b[156] = 'S' }) }, "no header of a file behind"},
 	{"unknown type", func(k *kit) { k.file(WorkedSpan).changed(func(b []byte) { b[156] = 'Z' }) }, WorkedSpan},
-	{"records for all that follows", func(k *kit) { k.file(WorkedSpan).header = globalRecords }, WorkedHeap},
+	{"records for all that follows", func(k *kit) { k.file(WorkedSpan).header = globalRecords }, "no header of a file behind"},
 	{"records without an end", func(k *kit) {
 		k.file(WorkedSpan).header = func(int64) []byte { return ustar("PaxHeaders.0/x", 'x', 0, 1<<33-1, 0) }
 	}, "header"},
@@ -46,7 +46,7 @@ var oursHostile = []struct {
 			return append(ustar("PaxHeaders.0/x", 'x', 0, 9, 0), pad([]byte("99 path=x"))...)
 		}
 	}, "header"},
-	{"duplicate name", func(k *kit) { k.insert(archiveData, WorkedSpan, string(k.file(WorkedSpan).Data)) }, WorkedSpan},
+	{"duplicate name", func(k *kit) { k.insert(archiveData, WorkedSpan, string(k.file(WorkedSpan).Data)) }, "has 3 spans, its manifest 2|" + WorkedSpan},
 	{"size larger than the content", func(k *kit) { k.file(WorkedSpan).changed(octal("00000000110")) }, WorkedSpan},
 	{"size larger by a block", func(k *kit) { k.file(WorkedSpan).changed(octal("00000001107")) }, WorkedSpan},
 	{"size smaller than the content", func(k *kit) { k.file(WorkedSpan).changed(octal("00000000106")) }, WorkedSpan},
@@ -62,7 +62,7 @@ var oursHostile = []struct {
 	}, workedB0},
 	{"size of 2^49 of the manifest", func(k *kit) {
 		k.file(archiveManifest).header = func(int64) []byte { return TarHeader(archiveManifest, 1<<49, 0) }
-	}, archiveManifest},
+	}, "manifest is not JSON"},
 	{"size of 2^49 of the header", func(k *kit) {
 		k.file(archiveHeader).header = func(int64) []byte { return TarHeader(archiveHeader, 1<<49, 0) }
 	}, archiveHeader},
@@ -105,22 +105,22 @@ var oursHostile = []struct {
 	{"bomb of one line as the header", func(k *kit) { k.file(archiveHeader).Data = nil; bomb(archiveHeader, " ")(k) }, archiveHeader},
 	{"bomb of records as the header", bomb(archiveHeader, `["transcript.v1.0","{\"vatID\":\"v1\",\"startPos\":0,\"endPos\":3,\"hash\":\"58\",\"isCurrent\":0,\"incarnation\":0}"]`+"\n"), archiveHeader},
 	{"bomb as the index", func(k *kit) { k.noIndex = true; k.insertLast(archiveIndex); bomb(archiveIndex, "\x00")(k) }, archiveIndex},
-	{"bomb behind the end", func(k *kit) { k.bombBehind() }, "behind"},
+	{"bomb behind the end", func(k *kit) { k.bombBehind() }, "follows the end"},
 
-	{"rubbish behind the end", func(k *kit) { k.after = func(b []byte, _ []ArchiveEntry) []byte { return append(b, "rubbish"...) } }, "behind"},
+	{"rubbish behind the end", func(k *kit) { k.after = func(b []byte, _ []ArchiveEntry) []byte { return append(b, "rubbish"...) } }, "follows the end"},
 	{"more zeros behind the end", func(k *kit) {
 		k.after = func(b []byte, _ []ArchiveEntry) []byte { return append(b, make([]byte, 512)...) }
-	}, "behind"},
-	{"rubbish in the end", func(k *kit) { k.after = func(b []byte, _ []ArchiveEntry) []byte { b[len(b)-1] = 1; return b } }, "end"},
+	}, "follows the end"},
+	{"rubbish in the end", func(k *kit) { k.after = func(b []byte, _ []ArchiveEntry) []byte { b[len(b)-1] = 1; return b } }, "follows the index"},
 	{"one end block missing", func(k *kit) { k.after = func(b []byte, _ []ArchiveEntry) []byte { return b[:len(b)-512] } }, "truncated"},
 	{"end missing", func(k *kit) { k.after = func(b []byte, _ []ArchiveEntry) []byte { return b[:len(b)-1024] } }, "truncated"},
 	{"cut in the index", func(k *kit) { k.after = func(b []byte, _ []ArchiveEntry) []byte { return b[:len(b)-1536] } }, "truncated"},
 	{"cut in a span", func(k *kit) { k.after = cutAt(WorkedSpan, 30) }, "truncated"},
 	{"cut before a header", func(k *kit) { k.after = cutAt(WorkedSpan, -512) }, "truncated"},
-	{"two archives", func(k *kit) { k.after = func(b []byte, _ []ArchiveEntry) []byte { return append(b, b...) } }, "behind"},
+	{"two archives", func(k *kit) { k.after = func(b []byte, _ []ArchiveEntry) []byte { return append(b, b...) } }, "follows the end"},
 	{"two archives, the first without its end", func(k *kit) {
 		k.after = func(b []byte, _ []ArchiveEntry) []byte { return append(b[:len(b)-1024:len(b)-1024], b...) }
-	}, archiveHeader},
+	}, "follows the index"},
 
 	{"entry without metadata", func(k *kit) {
 		k.insert(WorkedLast, "transcript.v2.0.1", "x\n")
@@ -135,14 +135,14 @@ var oursHostile = []struct {
 		k.insert(WorkedSpan, name, "x")
 		k.manifest(func(m *Manifest) { m.add(name) })
 	}, strings.Repeat("0", 64)},
-	{"span missing", func(k *kit) { k.remove(WorkedSpan); k.manifest(func(m *Manifest) { m.drop(WorkedSpan) }) }, "v1"},
+	{"span missing", func(k *kit) { k.remove(WorkedSpan); k.manifest(func(m *Manifest) { m.drop(WorkedSpan) }) }, "incomplete archival transcript"},
 	{"heap missing", func(k *kit) { k.remove(WorkedHeap); k.manifest(func(m *Manifest) { m.drop(WorkedHeap) }) }, "v1"},
 	{"bundle missing", func(k *kit) { k.remove(workedB0); k.manifest(func(m *Manifest) { m.drop(workedB0) }) }, strings.TrimPrefix(workedB0, "bundle.")},
-	{"span missing that the manifest has", func(k *kit) { k.remove(WorkedSpan) }, WorkedSpan},
-	{"span that the manifest has not", func(k *kit) { k.manifest(func(m *Manifest) { m.drop(WorkedSpan) }) }, WorkedSpan},
+	{"span missing that the manifest has", func(k *kit) { k.remove(WorkedSpan) }, "has 1 spans, its manifest 2"},
+	{"span that the manifest has not", func(k *kit) { k.manifest(func(m *Manifest) { m.drop(WorkedSpan) }) }, "has 2 spans, its manifest 1"},
 	{"manifest with another file for a span", func(k *kit) {
 		k.replace(archiveManifest, `"`+WorkedSpan+"\"\n", `"`+WorkedLast+"x\"\n")
-	}, WorkedSpan},
+	}, "other artifacts or files"},
 	{"manifest with two spans exchanged", func(k *kit) {
 		k.manifest(func(m *Manifest) {
 			for i, a := range m.Artifacts {
@@ -154,13 +154,13 @@ var oursHostile = []struct {
 				}
 			}
 		})
-	}, WorkedSpan},
-	{"manifest with an artifact twice", func(k *kit) { k.manifest(func(m *Manifest) { m.add(WorkedSpan) }) }, WorkedSpan},
+	}, "other artifacts or files"},
+	{"manifest with an artifact twice", func(k *kit) { k.manifest(func(m *Manifest) { m.add(WorkedSpan) }) }, "has 2 spans, its manifest 3"},
 	{"manifest with a path", func(k *kit) {
 		k.replace(archiveManifest, `"`+WorkedSpan+"\"\n", `"../`+WorkedSpan+"\"\n")
-	}, "../" + WorkedSpan},
-	{"manifest cut", func(k *kit) { f := k.file(archiveManifest); f.Data = f.Data[:100] }, archiveManifest},
-	{"manifest empty", func(k *kit) { k.file(archiveManifest).Data = nil }, archiveManifest},
+	}, "other artifacts or files"},
+	{"manifest cut", func(k *kit) { f := k.file(archiveManifest); f.Data = f.Data[:100] }, "manifest"},
+	{"manifest empty", func(k *kit) { k.file(archiveManifest).Data = nil }, "empty manifest"},
 	{"manifest missing", func(k *kit) { k.remove(archiveManifest) }, archiveManifest},
 	{"manifest without export data", func(k *kit) { k.manifest(func(m *Manifest) { m.Data = "" }) }, "export data"},
 	{"unknown entry", func(k *kit) { k.insert(archiveData, "README", "hello") }, "README"},
@@ -175,13 +175,13 @@ var oursHostile = []struct {
 	{"order: the manifest before export data", func(k *kit) { k.move(archiveManifest, archiveData) }, archiveData},
 	{"order: an entry behind the index", func(k *kit) {
 		k.after = func(b []byte, _ []ArchiveEntry) []byte { return appendEntry(b[:len(b)-1024], "x") }
-	}, `"x"`},
+	}, "follows the index"},
 	{"order: the index twice", func(k *kit) {
 		k.after = func(b []byte, e []ArchiveEntry) []byte {
 			b, _ = appendFile(b[:len(b)-1024], ArchiveFile{archiveIndex, ArchiveIndex(e)}, 0)
 			return append(b, make([]byte, 1024)...)
 		}
-	}, archiveIndex},
+	}, "follows the index"},
 
 	{"header of a newer version", func(k *kit) { k.replace(archiveHeader, `"version":1`, `"version":2`) }, "version 2"},
 	{"header of another format", func(k *kit) { k.replace(archiveHeader, `"swingport-archive"`, `"other-archive"`) }, "header"},
@@ -191,12 +191,12 @@ var oursHostile = []struct {
 	{"header is one line without its end", func(k *kit) {
 		f := k.file(archiveHeader)
 		f.Data = f.Data[:bytes.IndexByte(f.Data, '\n')]
-	}, archiveHeader},
-	{"header with a height that is not the manifest's", func(k *kit) { k.replace(archiveHeader, `"blockHeight":17`, `"blockHeight":18`) }, "18"},
+	}, "header of the archive is not a line"},
+	{"header with a height that is not the manifest's", func(k *kit) { k.replace(archiveHeader, `"blockHeight":17`, `"blockHeight":18`) }, "another block height"},
 	{"header without a height, the manifest with one", func(k *kit) { k.replace(archiveHeader, `"blockHeight":17`, `"blockHeight":null`) }, "height"},
 	{"header with a mode that is not the manifest's", func(k *kit) {
 		k.replace(archiveHeader, `"artifactMode":"archival"`, `"artifactMode":"replay"`)
-	}, "replay"},
+	}, "another artifact mode"},
 	{"header with an unknown mode", func(k *kit) { k.replace(archiveHeader, `"artifactMode":"archival"`, `"artifactMode":"all"`) }, "all"},
 	{"header without export data, which is there", func(k *kit) { k.replace(archiveHeader, `"exportData":true`, `"exportData":false`) }, "export data"},
 	{"header with export data, which is not there", func(k *kit) {
@@ -204,29 +204,29 @@ var oursHostile = []struct {
 		k.manifest(func(m *Manifest) { m.Data = "" })
 	}, archiveData},
 	{"header with gzip snapshots, which are raw", func(k *kit) { k.replace(archiveHeader, `"snapshots":"raw"`, `"snapshots":"gzip"`) }, WorkedHeap},
-	{"header without a record of the export data", func(k *kit) { k.replace(archiveHeader, `["snapshot.v1.current","snapshot.v1.2"]`+"\n", "") }, "export data"},
-	{"header with a record that the export data has not", func(k *kit) { k.replace(archiveData, `["snapshot.v1.current","snapshot.v1.2"]`+"\n", "") }, "export data"},
+	{"header without a record of the export data", func(k *kit) { k.replace(archiveHeader, `["snapshot.v1.current","snapshot.v1.2"]`+"\n", "") }, "not what came before the artifacts"},
+	{"header with a record that the export data has not", func(k *kit) { k.replace(archiveData, `["snapshot.v1.current","snapshot.v1.2"]`+"\n", "") }, "not what came before the artifacts"},
 	{"header with a record twice", func(k *kit) {
 		line := `["snapshot.v1.current","snapshot.v1.2"]` + "\n"
 		k.replace(archiveHeader, line, line+line)
-	}, "export data"},
+	}, "not what came before the artifacts"},
 	{"header with records in another order", func(k *kit) {
 		f := k.file(archiveHeader)
 		lines := strings.SplitAfter(string(f.Data), "\n")
 		lines[3], lines[4] = lines[4], lines[3]
 		f.Data = []byte(strings.Join(lines, ""))
-	}, "export data"},
-	{"header with another record than the export data", func(k *kit) { k.replace(archiveData, `\"incarnation\":0`, `\"incarnation\":1`) }, "export data"},
-	{"header with a line of kvStore", func(k *kit) { k.file(archiveHeader).Data = append(k.file(archiveHeader).Data, `["kv.a","b"]`+"\n"...) }, "kv.a"},
-	{"header with a line that is no record", func(k *kit) { k.file(archiveHeader).Data = append(k.file(archiveHeader).Data, "hello\n"...) }, archiveHeader},
+	}, "not what came before the artifacts"},
+	{"header with another record than the export data", func(k *kit) { k.replace(archiveData, `\"incarnation\":0`, `\"incarnation\":1`) }, "not what came before the artifacts"},
+	{"header with a line of kvStore", func(k *kit) { k.file(archiveHeader).Data = append(k.file(archiveHeader).Data, `["kv.a","b"]`+"\n"...) }, "not what came before the artifacts"},
+	{"header with a line that is no record", func(k *kit) { k.file(archiveHeader).Data = append(k.file(archiveHeader).Data, "hello\n"...) }, "line is not JSON"},
 
 	{"span of other content", func(k *kit) { k.replace(WorkedSpan, "startVat", "startvat") }, WorkedSpan},
 	{"heap of other content", func(k *kit) { k.replace(WorkedHeap, "heap", "Heap") }, WorkedHeap},
 	{"bundle of other content", func(k *kit) { k.replace(workedB0, "getExport", "GetExport") }, workedB0},
 	{"span with its hash in the index another", func(k *kit) { k.after = patch(WorkedSpan, 10, "X") }, WorkedSpan},
-	{"export data with a value changed", func(k *kit) { k.after = patchText(`["kv.ko1.owner","v1"]`, `["kv.ko1.owner","v2"]`) }, archiveData},
+	{"export data with a value changed", func(k *kit) { k.after = patchText(`["kv.ko1.owner","v1"]`, `["kv.ko1.owner","v2"]`) }, "index"},
 
-	{"index missing", func(k *kit) { k.noIndex = true }, archiveIndex},
+	{"index missing", func(k *kit) { k.noIndex = true }, "without an index"},
 	{"index empty", func(k *kit) { k.index = func([]ArchiveEntry) []byte { return nil } }, "index"},
 	{"index without the last entry", func(k *kit) { k.index = func(e []ArchiveEntry) []byte { return ArchiveIndex(e[:len(e)-1]) } }, "index"},
 	{"index of other entries", func(k *kit) {
