@@ -171,10 +171,14 @@ func (in *Input) Interrupt(err error) {
 	}
 }
 
-// Close interrupts reading and closes what OpenInput opened.
+// Close interrupts reading and closes what OpenInput opened; the second time it does nothing.
 func (in *Input) Close() error {
 	in.Interrupt(os.ErrClosed)
-	return in.close()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	closing := in.close
+	in.close = func() error { return nil }
+	return closing()
 }
 
 // readAhead reads in a goroutine of its own, which is left alone with a read that nothing can end.
