@@ -33,6 +33,10 @@ var (
 	// without the tables and columns of a swing-store.
 	ErrNotStore = stages.ErrNotStore
 
+	// ErrReaderGone: whoever read an archive from a pipe has gone before it was
+	// whole.
+	ErrReaderGone = stages.ErrReaderGone
+
 	// ErrLogUnreadable: commits of the store are only in its write-ahead log,
 	// which cannot be read where the directory cannot be written.
 	ErrLogUnreadable = stages.ErrLogUnreadable

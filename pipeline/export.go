@@ -16,7 +16,10 @@ import (
 // Errors are an *IncompleteError where the store lacks what the mode needs, an *ArtifactError for a hash that does not match, an
 // *ExistsError where there is an export already, ErrNoStore and ErrNotStore; or whatever the system says.
 func Export(ctx context.Context, o ExportOptions) (Summary, error) {
-	return exportTo(ctx, o, func(o *ExportOptions) (sink, error) { return newDirSink(o) })
+	if o.Archive != "" {
+		return exportTo(ctx, o, func(o *ExportOptions) (sink, error) { return newArchiveSink(ctx, o) })
+	}
+	return exportTo(ctx, o, newDirSink)
 }
 
 // exportTo is Export into a sink, which is opened when the store is found good for the mode.
@@ -37,6 +40,17 @@ func exportTo(ctx context.Context, o ExportOptions, open func(*ExportOptions) (s
 	if err := o.checkHeight(height); err != nil {
 		return sum, err
 	}
+	if o.ArtifactMode == AutoMode {
+		sum, err = exportAuto(ctx, o, store, open)
+	} else {
+		sum, err = exportOnce(ctx, o, store, open)
+	}
+	sum.took(began)
+	return sum, err
+}
+
+// exportOnce exports an open store in one mode.
+func exportOnce(ctx context.Context, o ExportOptions, store *stages.Store, open func(*ExportOptions) (sink, error)) (sum Summary, err error) {
 	plan, err := stages.NewPlan(ctx, store, o.ArtifactMode)
 	if err != nil {
 		return sum, err
@@ -51,7 +65,7 @@ func exportTo(ctx context.Context, o ExportOptions, open func(*ExportOptions) (s
 	o.Log.Info("starting the export", "height", string(format.AppendNumber(nil, plan.Height)), "mode", o.ArtifactMode, "reader", x.reader)
 
 	if err := x.stages(ctx); err != nil {
-		return sum, err
+		return sum, &lateError{err, x.wants.again}
 	}
 	if err := store.Unchanged(); err != nil {
 		return sum, err
@@ -60,7 +74,7 @@ func exportTo(ctx context.Context, o ExportOptions, open func(*ExportOptions) (s
 	if err := sink.commit(ctx, x); err != nil {
 		return sum, err
 	}
-	return x.summary(began), nil
+	return x.summary(), nil
 }
 
 // stages is the whole export. Everything left of an arrow runs beside everything right of it:

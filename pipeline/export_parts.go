@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"swingport/format"
 	"swingport/stages"
@@ -57,6 +56,7 @@ func newExport(o ExportOptions, store *stages.Store, plan *stages.Plan, sink sin
 	}
 	x.tables = stages.NewTables(plan.NeedsItems(), x.withData(), stages.SortWorkers(o.Workers))
 	x.sorter = stages.NewKVSorter(temp, o.fs)
+	x.sorter.Count = x.wants.size
 	x.lines = stages.NewLink("export data", 4, (*stages.Chunk).Release)
 	x.artifacts = stages.NewLink[*stages.Artifact]("spans", 8, nil)
 	x.heaps = stages.NewLink[*stages.Artifact]("snapshots", 1, nil)
@@ -191,7 +191,7 @@ func (x *export) names(f func(name, file string) error) error {
 	return err
 }
 
-func (x *export) summary(began time.Time) Summary {
+func (x *export) summary() Summary {
 	s := Summary{
 		BlockHeight:  x.plan.Height,
 		ArtifactMode: string(x.o.ArtifactMode),
@@ -205,7 +205,9 @@ func (x *export) summary(began time.Time) Summary {
 		ExportDataSHA256: x.sink.dataSum(),
 	}
 	s.Artifacts = s.Snapshots + s.Spans + s.Bundles
-	s.took(began)
+	if a, ok := x.sink.(*archiveSink); ok {
+		s.ArchiveBytes = a.target.Bytes()
+	}
 	s.Defects = append([]string{}, x.defects.list...)
 	s.Warnings = append(append([]string{}, x.check.Warnings()...), x.plan.Untiled()...)
 	return s
@@ -213,10 +215,21 @@ func (x *export) summary(began time.Time) Summary {
 
 // defaults fills in what was left out and refuses what cannot be.
 func (o *ExportOptions) defaults() (err error) {
+	if o.Archive != "" {
+		if err := o.archiveDefaults(); err != nil {
+			return err
+		}
+	}
+	if o.Snapshots == "" {
+		o.Snapshots = format.RawSnapshots
+	}
+	if _, err := format.ParseSnapshotForm(string(o.Snapshots)); err != nil {
+		return err
+	}
 	if o.ArtifactMode == "" {
 		o.ArtifactMode = format.Operational
 	}
-	if _, err := format.ParseArtifactMode(string(o.ArtifactMode)); err != nil {
+	if _, err := format.ParseArtifactMode(string(o.ArtifactMode)); err != nil && o.ArtifactMode != AutoMode {
 		return err
 	}
 	if o.ExportDataMode == "" {

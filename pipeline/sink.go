@@ -37,6 +37,10 @@ type wants struct {
 	snapshots format.SnapshotForm // as the reference exports them, or as the store holds them
 	data      bool                // the export data, where the options ask for it
 	sums      bool                // the SHA-256 of each artifact
+	size      bool                // the length of the export data before it comes
+
+	// again: abort leaves nothing, so that another try with a less complete mode may follow.
+	again bool
 }
 
 // dirSink is a directory as a sink.
@@ -54,7 +58,7 @@ func newDirSink(o *ExportOptions) (sink, error) {
 }
 
 func (d dirSink) wants() wants {
-	return wants{snapshots: format.RawSnapshots, data: true, sums: d.o.Checksums}
+	return wants{snapshots: d.o.Snapshots, data: true, sums: d.o.Checksums, again: true}
 }
 
 func (d dirSink) start(r *run, x *export) {

@@ -92,6 +92,29 @@ func (x *FS) Rename(from, to string) error {
 	return os.Rename(from, to)
 }
 
+var errNoRenameNew = errors.New("no rename that never replaces a file")
+
+// renameNew is Rename, but fs.ErrExist where there is something at to. Where the file system cannot do that in one step a link takes its place,
+// and where it has no links either, whoever makes such a file should hold a lock on the directory.
+func (x *FS) renameNew(from, to string) error {
+	if err := x.before(OpRename, to); err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	err := renameNew(from, to)
+	if !errors.Is(err, errNoRenameNew) {
+		return err
+	}
+	if err := os.Link(from, to); err == nil {
+		return os.Remove(from)
+	} else if errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, fs.ErrExist)
+	}
+	return os.Rename(from, to)
+}
+
 // Link is os.Link.
 func (x *FS) Link(from, to string) error {
 	if err := x.before(OpLink, to); err != nil {

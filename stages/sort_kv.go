@@ -20,6 +20,10 @@ type KVSorter struct {
 	keep  int64        // bytes of runs that may stay in memory
 	kept  atomic.Int64 // bytes that do
 	rows  atomic.Int64
+
+	// Count adds up the lengths of the lines, for Size.
+	Count bool
+	size  atomic.Int64
 }
 
 // The sizes of a sort: rows come in arenas; a worker sorts a run when it has sortRun bytes of them. Budget: each worker's run, and what is kept.
@@ -45,6 +49,9 @@ func (k *KVSorter) Close() { k.spill.close() }
 
 // Rows is the number of rows so far.
 func (k *KVSorter) Rows() int64 { return k.rows.Load() }
+
+// Size is the length of their lines in the export data, in bytes, if Count is set.
+func (k *KVSorter) Size() int64 { return k.size.Load() }
 
 // Work is the body of one worker: it takes batches until the end and leaves sorted runs.
 func (k *KVSorter) Work(ctx context.Context, rows *Link[*Rows]) error {
@@ -72,6 +79,9 @@ func (k *KVSorter) finish(r *kvRun) error {
 		return nil
 	}
 	k.rows.Add(int64(r.rows))
+	if k.Count {
+		k.size.Add(r.size())
+	}
 	r.sort()
 	if size := int64(r.bytes); k.kept.Add(size) <= k.keep {
 		k.spill.keep(r)
@@ -144,6 +154,17 @@ func (r *kvRun) next() ([]byte, error) {
 	r.at++
 	b := r.arenas[k.arena].Data[k.off:]
 	return b[:rowSize(b)], nil
+}
+
+// size is the length of the run's lines in the export data.
+func (r *kvRun) size() (n int64) {
+	for _, a := range r.arenas {
+		for b := a.Data; len(b) > 0; b = b[rowSize(b):] {
+			row := parseRow(b)
+			n += int64(format.KVSize(row.A, row.B))
+		}
+	}
+	return n
 }
 
 func (r *kvRun) release() {

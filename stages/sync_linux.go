@@ -1,7 +1,9 @@
 package stages
 
 import (
+	"errors"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,3 +16,15 @@ func startWriteback(f *File) {
 
 // syncAll makes everything on the file system of f durable: one call for thousands of files.
 func syncAll(f *os.File) error { return unix.Syncfs(int(f.Fd())) }
+
+// renameNew is a rename that never replaces a file; errNoRenameNew where the file system has none.
+func renameNew(from, to string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	if errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		return errNoRenameNew
+	}
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
+}

@@ -12,3 +12,5 @@ func startWriteback(*File) {}
 
 // syncAll makes everything durable; there is no call for one file system alone.
 func syncAll(*os.File) error { return unix.Sync() }
+
+func renameNew(_, _ string) error { return errNoRenameNew }

@@ -54,6 +54,13 @@ func (fs *FS) before(kind OpKind, path string) error {
 	return fs.Before(Op{Kind: kind, Path: path})
 }
 
+func (fs *FS) beforeOp(op Op) error {
+	if fs == nil || fs.Before == nil {
+		return nil
+	}
+	return fs.Before(op)
+}
+
 // The engine identifies things by numbers; these are ours. Entries of vfsByID stay: an FS is made once in a process, or by a test.
 var (
 	vfsCount   atomic.Uintptr

@@ -333,16 +333,7 @@ func (d *DirSink) Commit(height float64, mode format.ArtifactMode, eachName func
 }
 
 // lockDir keeps other exports to the same directory from bringing files into place at the same time.
-func (d *DirSink) lockDir() (unlock func() error, err error) {
-	f, err := os.Open(d.dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f.Close, nil
-}
+func (d *DirSink) lockDir() (unlock func() error, err error) { return lockDir(d.dir) }
 
 func (d *DirSink) writeManifest(height float64, mode format.ArtifactMode, eachName func(func(name, file string) error) error, data bool) error {
 	f, err := d.create(format.ManifestFile, d.sums)

@@ -1,0 +1,153 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrReaderGone: whoever read the archive from a pipe has gone before it was whole.
+var ErrReaderGone = errors.New("its reader went away before the archive was whole")
+
+// pipeWriter is a pipe or a socket that is written to without ever blocking in the system, so that a cancelled context ends the wait for a slow
+// reader. Its descriptor is a raw one: package os would end the process for a broken pipe, if it is standard output.
+type pipeWriter struct {
+	fd     int
+	socket bool
+	own    bool // the descriptor is ours to close
+}
+
+// pipeOf is the pipe or socket behind f, nil if f is something else. A pipe is opened once more, since the flag that keeps a write from blocking
+// belongs to all who share what is open. For a socket there is a flag for each call.
+func pipeOf(f *os.File) (*pipeWriter, error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var s *pipeWriter
+	controlErr := raw.Control(func(fd uintptr) {
+		var st unix.Stat_t
+		if err = unix.Fstat(int(fd), &st); err != nil {
+			return
+		}
+		switch st.Mode & unix.S_IFMT {
+		case unix.S_IFSOCK:
+			s = &pipeWriter{fd: int(fd), socket: true}
+		case unix.S_IFIFO:
+			again, openErr := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+			if openErr == nil {
+				s = &pipeWriter{fd: again, own: true}
+			}
+		}
+	})
+	return s, errors.Join(err, controlErr)
+}
+
+// openFIFO waits for a reader as opening a fifo does, but no longer than ctx.
+func openFIFO(ctx context.Context, path string, fsys *FS) (*pipeWriter, error) {
+	if err := fsys.before(OpOpen, path); err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	for {
+		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err == nil {
+			return &pipeWriter{fd: fd, own: true}, nil
+		}
+		if err != unix.ENXIO && err != unix.EINTR {
+			return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (s *pipeWriter) write(ctx context.Context, b []byte) error {
+	for len(b) > 0 {
+		n, err := s.try(b)
+		b = b[max(n, 0):]
+		switch err {
+		case nil, unix.EINTR:
+		case unix.EAGAIN:
+			if err := s.wait(ctx, unix.POLLOUT); err != nil {
+				return err
+			}
+		case unix.EPIPE, unix.ECONNRESET:
+			return fmt.Errorf("%w: %w", ErrReaderGone, err)
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// try writes what there is room for.
+func (s *pipeWriter) try(b []byte) (int, error) {
+	if s.socket {
+		return unix.SendmsgN(s.fd, b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	}
+	return unix.Write(s.fd, b)
+}
+
+// watch waits for the reader to go; nil when ctx ends before.
+func (s *pipeWriter) watch(ctx context.Context) error {
+	if err := s.wait(ctx, 0); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// wait waits until there is what is asked for. Its errors are the cause of ctx, and ErrReaderGone.
+func (s *pipeWriter) wait(ctx context.Context, events int16) error {
+	r, w, err := os.Pipe() // its other end closes when ctx ends
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	stop := context.AfterFunc(ctx, func() { w.Close() })
+	defer func() {
+		if stop() {
+			w.Close()
+		}
+	}()
+	raw, err := r.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if controlErr := raw.Control(func(woken uintptr) { err = s.poll(ctx, int32(woken), events) }); controlErr != nil {
+		return controlErr
+	}
+	return err
+}
+
+func (s *pipeWriter) poll(ctx context.Context, woken int32, events int16) error {
+	fds := []unix.PollFd{{Fd: int32(s.fd), Events: events}, {Fd: woken}}
+	for {
+		_, err := unix.Poll(fds, -1)
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return os.NewSyscallError("poll", err)
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0:
+			return ErrReaderGone
+		case fds[0].Revents != 0:
+			return nil
+		}
+	}
+}
+
+func (s *pipeWriter) close() error {
+	if !s.own {
+		return nil
+	}
+	return os.NewSyscallError("close", unix.Close(s.fd))
+}
