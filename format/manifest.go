@@ -123,8 +123,8 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 	return m, nil
 }
 
-// ReadManifestFunc is ReadManifest that gives the artifacts to each and keeps
-// none: it needs no more memory for a large manifest than for a small one, and
+// ReadManifestFunc is ReadManifest that gives the artifacts to each, whose error
+// it returns, and keeps none: it needs no more memory for a large manifest than for a small one, and
 // finds nothing that is named twice. A second list is ErrDuplicate.
 func ReadManifestFunc(r io.Reader, each func(Artifact) error) (*Manifest, error) {
 	seen := false
@@ -161,6 +161,9 @@ func readManifest(r io.Reader, begin func() error, each func(Artifact) error) (*
 		} else if err != io.EOF {
 			p.err = err
 		}
+	}
+	if p.theirs {
+		return nil, p.err
 	}
 	if p.err != nil {
 		return nil, wrapManifest(p.err)
@@ -221,6 +224,8 @@ type manifestParser struct {
 	begin func() error
 	each  func(Artifact) error
 	err   error
+
+	theirs bool // err is each's
 }
 
 func (p *manifestParser) token() json.Token {
@@ -301,6 +306,7 @@ func (p *manifestParser) artifacts() {
 	for p.more() {
 		if a := p.artifact(); p.err == nil {
 			p.err = p.each(a)
+			p.theirs = p.err != nil
 		}
 	}
 	p.delim(']')

@@ -90,10 +90,11 @@ func (x *importer) stages(ctx context.Context, sink stages.Sink, temp string, mo
 		Sink: sink, Meta: x.meta, Progress: x.progress(),
 		Artifact: func() { x.o.Status.AddArtifacts(1) },
 		Known:    func() error { close(known); return nil },
+		KVLater:  x.src.Manifest().ArtifactsLater,
 	}
 
 	r.stage("read export data", func(ctx context.Context) error { return x.readHead(ctx, head) }, head)
-	r.workers("export data", n, head.Parse)
+	r.workers(x.headName(), n, head.Parse)
 	r.stage("read artifacts", func(ctx context.Context) error { return x.readArtifacts(ctx, known, parts, read) }, parts)
 	r.workers("artifacts", n, parts.Unpack)
 	r.stage("read the rest", func(ctx context.Context) error { return x.readTail(ctx, read, tail) }, tail)

@@ -109,6 +109,14 @@ func (x *importer) readHead(ctx context.Context, to *stages.ExportData) error {
 	return x.readExportData(ctx, r, size, to)
 }
 
+// headName is what the head is called in errors.
+func (x *importer) headName() string {
+	if x.o.Archive != "" && x.src.Manifest().ArtifactsLater {
+		return format.ArchiveHeaderFile
+	}
+	return "export data"
+}
+
 func (x *importer) readExportData(ctx context.Context, r io.ReadCloser, size int64, to *stages.ExportData) (err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	x.phase("export data", size)

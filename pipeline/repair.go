@@ -59,7 +59,7 @@ func (x *importer) readMetadata(ctx context.Context) error {
 	headLines, tailLines := 0, 0
 	read := make(chan struct{})
 	r.stage("read export data", func(ctx context.Context) error { return x.readHead(ctx, head) }, head)
-	r.workers("export data", n, head.Parse)
+	r.workers(x.headName(), n, head.Parse)
 	r.stage("metadata", func(ctx context.Context) error {
 		err := x.eachEntries(ctx, head, func(e *stages.Entries) {
 			headLines += e.Others
@@ -81,7 +81,7 @@ func (x *importer) readMetadata(ctx context.Context) error {
 		return err
 	}
 	if tail.Bytes() > 0 {
-		if err := stages.SameLines(0, headLines, tailLines); err != nil {
+		if err := stages.SameLines(headLines, tailLines); err != nil {
 			return err
 		}
 	}

@@ -55,7 +55,14 @@ func OpenArchive(ctx context.Context, r io.Reader, o ArchiveOptions) (Source, er
 // open finds out whose archive it is.
 func (s *stream) open(ctx context.Context, o ArchiveOptions) (Source, error) {
 	defer s.interruptOn(ctx)()
-	if err := s.unpack(o.MaxWindow); err != nil {
+	magic, err := s.buf.Peek(6)
+	if len(magic) == 0 && err == io.EOF {
+		return nil, fmt.Errorf("the archive is truncated: it is empty: %w", io.ErrUnexpectedEOF)
+	}
+	if err == nil || err == io.EOF {
+		err = s.unpack(magic, o.MaxWindow)
+	}
+	if err != nil {
 		return nil, s.explain(err)
 	}
 	first, err := s.buf.Peek(format.TarBlock)
@@ -125,14 +132,8 @@ func (s *stream) Close() (err error) {
 }
 
 // unpack finds out how the stream is packed.
-func (s *stream) unpack(maxWindow int64) error {
-	magic, err := s.buf.Peek(6)
-	if err != nil && err != io.EOF {
-		return err
-	}
+func (s *stream) unpack(magic []byte, maxWindow int64) error {
 	switch {
-	case len(magic) == 0:
-		return fmt.Errorf("the archive is empty: %w", io.ErrUnexpectedEOF)
 	case isZstd(magic):
 		return s.unpackZstd(maxWindow)
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
@@ -209,6 +210,8 @@ func (s *stream) explain(err error) error {
 		return err
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
 		return errorf(format.ErrLimit, "the archive's zstd stream has a window beyond the limit, which can be raised with --max-window (%s)", where)
+	case errors.Is(err, zstd.ErrCRCMismatch), errors.Is(err, gzip.ErrChecksum):
+		return errorf(format.ErrHashMismatch, "the archive's %s stream is damaged: its checksum is wrong (%s)", s.packing, where)
 	case s.packing != "":
 		return errorf(format.ErrFormat, "the archive's %s stream is damaged: %v (%s)", s.packing, err, where)
 	}
@@ -222,7 +225,7 @@ func (s *stream) end(ctx context.Context, zeros bool) error {
 		n, err := s.Read(buf)
 		for _, b := range buf[:n] {
 			if b != 0 || !zeros {
-				return errorf(format.ErrFormat, "something follows the end of the archive at byte %d", s.pos-int64(n))
+				return errorf(format.ErrFormat, "there is something behind the end of the archive, at byte %d", s.pos-int64(n))
 			}
 		}
 		if err == io.EOF {

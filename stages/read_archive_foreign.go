@@ -53,7 +53,8 @@ type spooledFile struct {
 }
 
 func openForeignArchive(ctx context.Context, in *stream, o ArchiveOptions) (_ Source, err error) {
-	a := &foreignArchive{in: in, o: o, tar: tar.NewReader(in), pool: newContentPool(o.chunks, o.chunk), others: map[string]bool{}}
+	a := &foreignArchive{in: in, o: o, pool: newContentPool(o.chunks, o.chunk), others: map[string]bool{}}
+	a.tar = tar.NewReader(&paddingReader{a: a})
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.closeSpool())
@@ -115,6 +116,28 @@ func (a *foreignArchive) next(ctx context.Context) (name string, size int64, ok 
 		}
 		return name, h.Size, true, nil
 	}
+}
+
+// paddingReader is the archive, whose padding has to be zeros: a size that is too small would go unnoticed.
+type paddingReader struct {
+	a   *foreignArchive
+	err error
+}
+
+func (r *paddingReader) Read(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	from := r.a.in.pos
+	n, err := r.a.in.Read(p)
+	to := min(from+int64(n), r.a.stored+r.a.padded)
+	for i := max(from, r.a.stored); i < to; i++ {
+		if p[i-from] != 0 {
+			r.err = errorf(format.ErrFormat, "%s is not padded with zeros in the archive", quoted(r.a.in.name))
+			return 0, r.err
+		}
+	}
+	return n, err
 }
 
 // cleanName is the name of an entry without "./"; absolute paths and those that climb are refused.
@@ -213,7 +236,7 @@ func (a *foreignArchive) readManifest() (err error) {
 		return a.in.explain(io.ErrUnexpectedEOF)
 	}
 	if err != nil {
-		return err
+		return manifestError(err)
 	}
 	a.manifest.Artifacts = list
 	a.files, a.seen, a.sums, a.read = make(map[string]int, len(list)), make([]bool, len(list)), make([][sha256.Size]byte, len(list)), make([]bool, len(list))
@@ -320,7 +343,7 @@ func (a *foreignArchive) match(f *spooledFile) error {
 		a.others[f.name] = true
 		return nil
 	}
-	name := strings.TrimSuffix(f.name, ".gz")
+	name := strings.TrimSuffix(path.Base(f.name), ".gz")
 	if _, err := format.ParseName(name); err == nil {
 		return &ArtifactError{Name: name, Err: errorf(format.ErrMismatch, "file %s is in the archive and not in its manifest", quoted(f.name))}
 	}

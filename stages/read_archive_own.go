@@ -6,11 +6,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"hash"
-	"hash/maphash"
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"swingport/format"
 )
@@ -24,18 +25,18 @@ type ownArchive struct {
 	header   format.ArchiveHeader
 	manifest *format.Manifest
 	mtime    int64
-	index    *format.ArchiveIndexWriter
+	index    *entryIndex
 
 	entry   tarHeader // whose content was not read yet
 	head    *entryReader
 	headSum []byte // of the metadata lines
 	headLen int64
 	pending pending
-	names   nameSums // of the artifacts
+	names   artifactNames
 }
 
 func openOwnArchive(ctx context.Context, in *stream, o ArchiveOptions) (Source, error) {
-	a := &ownArchive{in: in, copy: o.Manifest, pool: newContentPool(o.chunks, o.chunk), index: format.NewArchiveIndexWriter(io.Discard), mtime: -1}
+	a := &ownArchive{in: in, copy: o.Manifest, pool: newContentPool(o.chunks, o.chunk), index: newEntryIndex(), mtime: -1}
 	if err := a.next(); err != nil {
 		return nil, err
 	}
@@ -45,7 +46,7 @@ func openOwnArchive(ctx context.Context, in *stream, o ArchiveOptions) (Source, 
 		return nil, err
 	}
 	if a.header, err = format.ParseArchiveHeader(line); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", format.ArchiveHeaderFile, err)
 	}
 	a.manifest = &format.Manifest{
 		BlockHeight: a.header.BlockHeight, HasBlockHeight: a.header.HasBlockHeight,
@@ -122,17 +123,6 @@ func (a *ownArchive) artifact(file string) (name string, kind format.Kind, ok bo
 	return name, n.Kind, err == nil
 }
 
-// orderOf is the place of a kind in an archive.
-func orderOf(k format.Kind) int {
-	switch k {
-	case format.KindSnapshot:
-		return 0
-	case format.KindBundle:
-		return 1
-	}
-	return 2
-}
-
 // pass hands the entry to a worker.
 func (a *ownArchive) pass(ctx context.Context, in Incoming, take func(context.Context, Incoming) error) error {
 	c := a.pool.new(ctx, format.ArchiveEntry{Name: a.entry.name, Offset: a.in.pos, Size: a.entry.size})
@@ -150,7 +140,7 @@ func (a *ownArchive) pass(ctx context.Context, in Incoming, take func(context.Co
 	if err := a.in.padding(a.entry.size); err != nil {
 		return err
 	}
-	return a.pending.settle(ctx, false, a.index.Add)
+	return a.pending.settle(ctx, false, a.index.add)
 }
 
 // skip reads an entry that nobody wants.
@@ -159,7 +149,7 @@ func (a *ownArchive) skip(ctx context.Context) error { return a.open(ctx).drain(
 // done puts an entry that was read into the index, behind those before it.
 func (a *ownArchive) done(ctx context.Context, e format.ArchiveEntry) error {
 	a.pending = append(a.pending, &content{entry: e, done: closed})
-	return a.pending.settle(ctx, len(a.pending) > maxPending, a.index.Add)
+	return a.pending.settle(ctx, len(a.pending) > maxPending, a.index.add)
 }
 
 // Tail opens the export data. Its last lines have to be those that came before the artifacts.
@@ -172,13 +162,13 @@ func (a *ownArchive) Tail(ctx context.Context) (io.ReadCloser, int64, error) {
 		return nil, 0, err
 	}
 	if a.entry.size < a.headLen {
-		return nil, 0, errorf(format.ErrMismatch, "%s has %d bytes, the metadata before the artifacts has %d", format.ExportDataFile, a.entry.size, a.headLen)
+		return nil, 0, errorf(format.ErrMismatch, "the export data in %s has %d bytes, its metadata before the artifacts has %d", format.ExportDataFile, a.entry.size, a.headLen)
 	}
 	r := a.open(ctx)
 	r.second, r.secondFrom = sha256.New(), a.headLen
 	r.check = func() error {
 		if !bytes.Equal(r.second.Sum(nil), a.headSum) {
-			return errorf(format.ErrMismatch, "the metadata at the end of %s is not what came before the artifacts", format.ExportDataFile)
+			return errorf(format.ErrMismatch, "the export data in %s ends with other metadata than came before the artifacts", format.ExportDataFile)
 		}
 		return a.next()
 	}
@@ -203,14 +193,7 @@ func (a *ownArchive) Finish(ctx context.Context) error {
 	if err := a.checkIndex(ctx); err != nil {
 		return err
 	}
-	var end [format.TarEnd]byte
-	if err := a.in.full(end[:]); err != nil {
-		return err
-	}
-	if end != [format.TarEnd]byte{} {
-		return errorf(format.ErrFormat, "something follows the index of the archive")
-	}
-	return a.in.end(ctx, false)
+	return a.checkEnd(ctx)
 }
 
 func (a *ownArchive) expect(name string) error {
@@ -223,55 +206,66 @@ func (a *ownArchive) expect(name string) error {
 // checkManifest compares the manifest with the header line and with the artifacts that came.
 func (a *ownArchive) checkManifest(ctx context.Context) error {
 	r := a.open(ctx)
-	var names nameSums
 	m, err := format.ReadManifestFunc(io.TeeReader(r, a.copy), func(x format.Artifact) error {
 		n, err := format.ParseName(x.Name)
-		if err == nil {
-			names.add(n.Kind, x.Name, x.File)
+		if err != nil {
+			return err
 		}
-		return err
+		return a.names.listed(n.Kind, x.Name, x.File)
 	})
 	if err != nil {
-		return err
+		return manifestError(err)
 	}
 	if err := r.drain(); err != nil {
 		return err
 	}
-	for _, c := range []struct {
-		same bool
-		what string
-	}{
-		{m.HasBlockHeight == a.manifest.HasBlockHeight && m.BlockHeight == a.manifest.BlockHeight, "block height"},
-		{m.HasArtifactMode && m.ArtifactMode == a.manifest.ArtifactMode, "artifact mode"},
-		{m.Data == a.manifest.Data, "export data"},
-	} {
-		if !c.same {
-			return errorf(format.ErrMismatch, "the manifest has another %s than the header of the archive", c.what)
-		}
+	want := a.manifest
+	switch {
+	case m.HasBlockHeight != want.HasBlockHeight || m.BlockHeight != want.BlockHeight:
+		return headerMismatch("block height", m.BlockHeight, want.BlockHeight)
+	case !m.HasArtifactMode || m.ArtifactMode != want.ArtifactMode:
+		return headerMismatch("artifact mode", m.ArtifactMode, want.ArtifactMode)
+	case m.Data != want.Data:
+		return headerMismatch("export data", quoted(m.Data), quoted(want.Data))
 	}
-	return a.names.compare(names)
+	return a.names.complete()
+}
+
+// manifestError names the file.
+func manifestError(err error) error {
+	if strings.Contains(err.Error(), format.ManifestFile) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", format.ManifestFile, err)
+}
+
+func headerMismatch(what string, manifest, header any) error {
+	return errorf(format.ErrMismatch, "%s has the %s %v, the header of the archive %v", format.ManifestFile, what, manifest, header)
 }
 
 // checkIndex compares the index with the one that belongs to the entries.
 func (a *ownArchive) checkIndex(ctx context.Context) error {
-	if err := a.pending.settle(ctx, true, a.index.Add); err != nil {
-		return err
-	}
-	if err := a.index.Close(); err != nil {
+	if err := a.pending.settle(ctx, true, a.index.add); err != nil {
 		return err
 	}
 	r := a.open(ctx)
 	r.last = true
-	if a.entry.size != a.index.Size() {
-		return errorf(format.ErrMismatch, "the index has %d bytes, that of the %d entries before it %d", a.entry.size, a.names.count(), a.index.Size())
-	}
-	if err := r.drain(); err != nil {
+	return a.index.check(ctx, r)
+}
+
+// checkEnd checks that the tar ends here, and the stream.
+func (a *ownArchive) checkEnd(ctx context.Context) error {
+	var end [format.TarEnd]byte
+	if err := a.in.full(end[:]); err != nil {
 		return err
 	}
-	if want := a.index.Sum(); !bytes.Equal(r.SHA256(), want[:]) {
-		return errorf(format.ErrHashMismatch, "the index is not that of the entries before it: a file of the archive, or the index, is damaged")
+	if end == [format.TarEnd]byte{} {
+		return a.in.end(ctx, false)
 	}
-	return nil
+	if h, err := parseHeader(end[:format.TarBlock]); err == nil {
+		return errorf(format.ErrFormat, "file %s is behind the index of the archive", quoted(h.name))
+	}
+	return errorf(format.ErrFormat, "the end of the tar is not behind the index of the archive")
 }
 
 // next reads the header of the next entry.
@@ -279,6 +273,9 @@ func (a *ownArchive) next() error {
 	h, err := a.in.header()
 	if err != nil {
 		return err
+	}
+	if err := format.CheckArchiveName(h.name); err != nil {
+		return fmt.Errorf("the header of a file behind %s in the archive: %w", quoted(a.in.name), err)
 	}
 	if !h.canonical || a.mtime >= 0 && h.mtime != a.mtime {
 		return errorf(format.ErrFormat, "the header of %s is not as an archive of this format has it", quoted(h.name))
@@ -353,7 +350,7 @@ func (r *entryReader) line(limit int) (line []byte, err error) {
 	var b [1]byte
 	for len(line) < limit {
 		if n, err := r.Read(b[:]); n == 0 && err == io.EOF {
-			return nil, errorf(format.ErrFormat, "the header of the archive is not a line: %s", quoted(string(line)))
+			return nil, errorf(format.ErrFormat, "the header line of %s has no end", format.ArchiveHeaderFile)
 		} else if n == 0 {
 			return nil, err
 		}
@@ -362,7 +359,7 @@ func (r *entryReader) line(limit int) (line []byte, err error) {
 		}
 		line = append(line, b[0])
 	}
-	return nil, errorf(format.ErrLimit, "archive header of more than %d bytes", limit)
+	return nil, errorf(format.ErrLimit, "%s: archive header of more than %d bytes", format.ArchiveHeaderFile, limit)
 }
 
 // drain reads to the end.
@@ -395,40 +392,6 @@ func (r *entryReader) Close() error {
 // SHA256 implements hashedReader.
 func (r *entryReader) SHA256() []byte { return r.sum.Sum(nil) }
 
-// nameSums stands for a set of artifacts and their files: those of snapshots and bundles in their order, those of spans in any.
-type nameSums struct {
-	n       [3]int64
-	ordered [2]uint64
-	spans   [2]uint64
-}
-
-func (s *nameSums) add(kind format.Kind, name, file string) {
-	s.n[orderOf(kind)]++
-	for i, seed := range recordSeeds {
-		h := maphash.String(seed, name+"\x00"+file)
-		if orderOf(kind) == 2 {
-			s.spans[i] += h
-		} else {
-			s.ordered[i] = maphash.Comparable(seed, [2]uint64{s.ordered[i], h})
-		}
-	}
-}
-
-func (s *nameSums) count() int64 { return s.n[0] + s.n[1] + s.n[2] }
-
-// compare compares the artifacts that came with the manifest's.
-func (s *nameSums) compare(manifest nameSums) error {
-	for i, what := range [3]string{"snapshots", "bundles", "spans"} {
-		if s.n[i] != manifest.n[i] {
-			return errorf(format.ErrMismatch, "the archive has %d %s, its manifest %d", s.n[i], what, manifest.n[i])
-		}
-	}
-	if *s != manifest {
-		return errorf(format.ErrMismatch, "the manifest names other artifacts or files than the archive has, or in another order")
-	}
-	return nil
-}
-
 // tarHeader is the header of an entry.
 type tarHeader struct {
 	name        string
@@ -443,12 +406,12 @@ func (s *stream) header() (tarHeader, error) {
 		return tarHeader{}, err
 	}
 	if raw[0] == 0 && bytes.Equal(raw, make([]byte, format.TarBlock)) {
-		return tarHeader{}, errorf(format.ErrFormat, "the archive ends without an index, behind %s", quoted(s.name))
+		return tarHeader{}, errorf(format.ErrIncomplete, "the archive ends behind %s, without %s", quoted(s.name), format.ArchiveIndexFile)
 	}
 	if raw[156] == tar.TypeXHeader {
 		size, err := strconv.ParseInt(strings.TrimRight(string(raw[124:136]), "\x00 "), 8, 64)
 		if err != nil || size < 0 || size > maxExtended {
-			return tarHeader{}, errorf(format.ErrFormat, "the header behind %s is not as an archive of this format has it", quoted(s.name))
+			return tarHeader{}, s.badHeader(raw)
 		}
 		more := make([]byte, size+format.TarPadding(size)+format.TarBlock)
 		if err := s.full(more); err != nil {
@@ -458,9 +421,18 @@ func (s *stream) header() (tarHeader, error) {
 	}
 	h, err := parseHeader(raw)
 	if err != nil {
-		return tarHeader{}, errorf(format.ErrFormat, "there is no header of a file behind %s: %v", quoted(s.name), err)
+		return tarHeader{}, s.badHeader(raw)
 	}
 	return h, nil
+}
+
+// badHeader names the file that a header is for, if it says so.
+func (s *stream) badHeader(raw []byte) error {
+	name, _, _ := bytes.Cut(raw[:100], []byte{0})
+	if format.CheckArchiveName(string(name)) != nil || bytes.ContainsFunc(name, unicode.IsControl) {
+		return errorf(format.ErrFormat, "there is no header of a file behind %s in the archive", quoted(s.name))
+	}
+	return errorf(format.ErrFormat, "the header of %s, behind %s, is damaged", quoted(string(name)), quoted(s.name))
 }
 
 // parseHeader reads the header in raw and compares it with ours of the same name, size and time.
