@@ -269,8 +269,7 @@ func (r *archivedFile) end() error {
 
 func (r *archivedFile) Close() error { return nil }
 
-// HeapHashes fills in the values of heaps, whose keys are names of snapshots, from the metadata records. It stops when all are found, and so
-// may not come to the end of the records; a snapshot without a record is ErrMismatch.
+// HeapHashes is ReadHeapHashes of the metadata records. It stops when all are found, and so may not come to where their SHA-256 is compared.
 func (a *ArchiveFile) HeapHashes(ctx context.Context, heaps map[string]string) (err error) {
 	e, ok, err := a.index.Find(format.ArchiveHeaderFile)
 	if err == nil && !ok {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,7 +25,6 @@ type ExtractDir struct {
 	whole    bool // a whole export
 	files    int
 	manifest bool // among the files
-	buf      []byte
 }
 
 // NewExtractDir prepares dir, which is made if it is missing, for the files called names, or with nil for a whole export. One of them that is
@@ -41,29 +41,35 @@ func NewExtractDir(dir string, names []string, fsys *FS) (*ExtractDir, error) {
 	return &ExtractDir{DirSink: d, whole: names == nil}, nil
 }
 
-// Write writes a file, to the end of r.
-func (d *ExtractDir) Write(ctx context.Context, name string, r io.Reader) error {
+// Create begins a file; several may be written side by side. Its Close ends it; whoever does not come so far calls it too, and does not Commit.
+func (d *ExtractDir) Create(name string) (io.WriteCloser, error) {
 	if err := format.CheckArchiveName(name); err != nil {
-		return err
+		return nil, err
 	}
 	f, err := d.create(name, false)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if d.buf == nil {
-		d.buf = make([]byte, copyBuffer)
-	}
-	if err := Copy(ctx, writerFunc(f.summed), r, d.buf); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	d.files++
-	d.manifest = d.manifest || name == format.ManifestFile
-	return d.close(f)
+	return &extractFile{f, d}, nil
 }
 
-// Commit brings the files into place; each gives their names, the manifest's or not. Of a whole export the manifest has to be there, and to
-// name the other files.
-func (d *ExtractDir) Commit(ctx context.Context, each func(func(name string) error) error) error {
+type extractFile struct {
+	f *sinkFile
+	d *ExtractDir
+}
+
+func (e *extractFile) Write(p []byte) (int, error) { return e.f.summed(p) }
+
+func (e *extractFile) Close() error {
+	e.d.mu.Lock()
+	e.d.files++
+	e.d.manifest = e.d.manifest || e.f.name == format.ManifestFile
+	e.d.mu.Unlock()
+	return e.d.close(e.f)
+}
+
+// Commit brings the files into place. Of a whole export the manifest has to be there, and to name the other files.
+func (d *ExtractDir) Commit(ctx context.Context) error {
 	if d.whole {
 		if err := d.checkManifest(); err != nil {
 			return err
@@ -74,16 +80,7 @@ func (d *ExtractDir) Commit(ctx context.Context, each func(func(name string) err
 		return err
 	}
 	defer unlock()
-	err = each(func(name string) error {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if name == format.ManifestFile {
-			return nil
-		}
-		return d.place(name)
-	})
-	if err != nil {
+	if err := d.placeAll(ctx); err != nil {
 		return err
 	}
 	if err := d.fsys.before(OpSync, d.dir); err != nil {
@@ -102,6 +99,59 @@ func (d *ExtractDir) Commit(ctx context.Context, each func(func(name string) err
 	}
 	d.placed, d.made = nil, nil
 	return d.Abort() // only the empty folder is left
+}
+
+// placeAll brings all files but the manifest into place: as many as the folder lists at a time, since there may be a million.
+func (d *ExtractDir) placeAll(ctx context.Context) error {
+	for left := d.files; ; {
+		folder, err := os.Open(d.work)
+		if err != nil {
+			return err
+		}
+		names, err := folder.Readdirnames(1000)
+		if err := errors.Join(folder.Close(), ignoreEOF(err)); err != nil {
+			return err
+		}
+		before := left
+		for _, name := range names {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if name == format.ManifestFile {
+				continue
+			}
+			if err := d.place(name); err != nil {
+				return err
+			}
+			left--
+		}
+		if left == 0 || left == 1 && d.manifest {
+			return nil
+		}
+		if left == before {
+			return fmt.Errorf("%d of %d files are gone from %s", left, d.files, d.work)
+		}
+	}
+}
+
+// place is DirSink's, but not even a file that came in this moment is replaced.
+func (d *ExtractDir) place(name string) error {
+	to := filepath.Join(d.dir, name)
+	err := d.fsys.renameNew(filepath.Join(d.work, name), to)
+	if errors.Is(err, fs.ErrExist) {
+		return &ExistsError{to}
+	} else if err != nil {
+		return err
+	}
+	d.placed = append(d.placed, to)
+	return nil
+}
+
+func ignoreEOF(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
 }
 
 // checkManifest compares the manifest with the files that were written.
@@ -141,7 +191,8 @@ func (d *ExtractDir) checkManifest() error {
 	return nil
 }
 
-const copyBuffer = 256 << 10 // bytes
+// CopyBuffer is the size of the pieces that files are moved in, in bytes.
+const CopyBuffer = 256 << 10
 
 // Copy is io.CopyBuffer that ends when ctx does.
 func Copy(ctx context.Context, w io.Writer, r io.Reader, buf []byte) error {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 
 	"swingport/format"
 )
@@ -15,14 +14,14 @@ import (
 const maxRecord = 1 << 20
 
 // ReadHeapHashes fills in the values of heaps, whose keys are names of snapshots as format.Name prints them, from lines of export data, and
-// stops when all are found. A snapshot without a record is ErrMismatch.
+// stops when all are found. The value of a snapshot without a record stays "".
 func ReadHeapHashes(ctx context.Context, r io.Reader, heaps map[string]string) error {
 	in := bufio.NewReaderSize(r, maxRecord)
 	var e format.Entry
 	for left := len(heaps); left > 0; {
 		line, err := nextRecord(ctx, in)
 		if err == io.EOF {
-			return noRecord(heaps)
+			return nil
 		} else if err != nil {
 			return err
 		}
@@ -58,17 +57,6 @@ func nextRecord(ctx context.Context, in *bufio.Reader) ([]byte, error) {
 			return nil, err
 		}
 	}
-}
-
-func noRecord(heaps map[string]string) error {
-	var missing []string
-	for name, hash := range heaps {
-		if hash == "" {
-			missing = append(missing, name)
-		}
-	}
-	name := slices.Min(missing)
-	return &ArtifactError{name, errorf(format.ErrMismatch, "no metadata for snapshot %s", name)}
 }
 
 // parseHeapHash returns "" for the record that says which snapshot is the current one.
