@@ -8,11 +8,15 @@ import (
 	"swingport/format"
 )
 
+// bundleMemory is how many bytes of bundles may be read and not yet written; a larger one may be alone.
+const bundleMemory = 16 << 20
+
 // ReadBundles sends all bundles, in manifest order. A pruned one, and an empty text, fails with the reference's words.
 func ReadBundles(ctx context.Context, s *Store, p *Plan, out *Link[*Artifact]) error {
 	if p.Mode == format.None {
 		return nil
 	}
+	room := newMemory(bundleMemory)
 	for i := range p.bundles {
 		b := &p.bundles[i]
 		name := string(format.AppendBundleName(nil, b.id))
@@ -31,11 +35,20 @@ func ReadBundles(ctx context.Context, s *Store, p *Plan, out *Link[*Artifact]) e
 			continue
 		}
 		a := &Artifact{Name: name, Kind: format.KindBundle, Hash: b.id, Order: i, Stored: b.stored}
+		// The room is taken in this order, not that in which workers come to read, so that no bundle waits for one behind it.
+		weight := min(b.stored, bundleMemory)
+		if err := room.sem.Acquire(ctx, weight); err != nil {
+			return context.Cause(ctx)
+		}
 		a.Content = func(_ context.Context, f func(Piece) error) error {
-			return s.bundle(b, func(p Piece) error {
-				a.Size = int64(len(p.Data))
-				return f(p)
-			})
+			data, err := s.bundle(b)
+			c := &Chunk{Data: data, pool: room, class: -1, weight: weight}
+			if err != nil {
+				c.Release()
+				return err
+			}
+			a.Size = int64(len(data))
+			return f(Piece{Chunk: c})
 		}
 		if err := out.Send(ctx, a); err != nil {
 			return err
@@ -44,24 +57,26 @@ func ReadBundles(ctx context.Context, s *Store, p *Plan, out *Link[*Artifact]) e
 	return nil
 }
 
-// bundle reads one bundle as a single piece: all of it is needed to check its id, and bundles have some megabytes at most.
-func (s *Store) bundle(b *bundlePlan, f func(Piece) error) error {
+// bundle reads one bundle whole: all of it is needed to check its id, and bundles have some megabytes at most.
+func (s *Store) bundle(b *bundlePlan) (data []byte, err error) {
 	if s.db.utf16 && b.kind == lib.SQLITE_TEXT {
-		return s.db.Stream("SELECT bundle FROM bundles WHERE rowid=?1", 1, func(c []format.Value) error {
-			return f(Piece{Chunk: &Chunk{Data: append([]byte(nil), c[0].Bytes...), pool: unpooled{}}})
+		err = s.db.Stream("SELECT bundle FROM bundles WHERE rowid=?1", 1, func(c []format.Value) error {
+			data = append(data, c[0].Bytes...)
+			return nil
 		}, b.rowid)
+		return data, err
 	}
 	blob, err := s.db.OpenBlob("bundles", "bundle", b.rowid, false)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer blob.Close()
-	data := make([]byte, blob.Size())
+	data = make([]byte, blob.Size())
 	if err := blob.ReadAt(data, 0); err != nil {
-		return err
+		return nil, err
 	}
 	if b.kind == lib.SQLITE_TEXT && !format.ValidText(data) {
 		data = format.AppendText(nil, data)
 	}
-	return f(Piece{Chunk: &Chunk{Data: data, pool: unpooled{}}})
+	return data, nil
 }
