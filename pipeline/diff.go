@@ -2,9 +2,12 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"time"
 
 	"swingport/format"
 	"swingport/stages"
@@ -65,22 +68,195 @@ type DiffReport struct {
 	Warnings []string `json:"warnings"` // no difference, but somebody should know
 }
 
+// diff is one run of Diff.
+type diff struct {
+	o      DiffOptions
+	report DiffReport
+	a, b   *diffSide
+}
+
 // Diff compares what two stores or exports hold: block heights, modes, the content of artifacts (heaps unpacked, whatever their form), and
 // the records of the export data. It says nothing of what either holds against itself, see Verify. The error says that a side cannot be read
 // to its end, or that the run was cancelled; differences are no error.
 func Diff(ctx context.Context, o DiffOptions) (DiffReport, error) {
-	r := DiffReport{KindA: o.KindA, KindB: o.KindB, Warnings: []string{}}
+	began := time.Now()
+	d := &diff{o: o, report: DiffReport{Warnings: []string{}}}
+	err := d.run(ctx)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	d.report.Seconds = time.Since(began).Seconds()
+	return d.report, err
+}
+
+func (d *diff) run(ctx context.Context) (err error) {
+	if err := d.defaults(); err != nil {
+		return err
+	}
+	d.a = &diffSide{diff: d, side: OnlyA, path: d.o.A, kind: d.report.KindA}
+	d.b = &diffSide{diff: d, side: OnlyB, path: d.o.B, kind: d.report.KindB}
+	for _, s := range []*diffSide{d.a, d.b} {
+		defer func() { err = errors.Join(err, s.close()) }()
+		if err := s.open(ctx); err != nil {
+			return s.wrap(ctx, err)
+		}
+	}
+	if err := d.chooseMode(); err != nil {
+		return err
+	}
+	for _, s := range []*diffSide{d.a, d.b} {
+		if err := s.digest(ctx); err != nil {
+			return s.wrap(ctx, err)
+		}
+	}
+	d.o.Status.SetPhase("compare", 0)
+	d.head()
+	return stages.CompareDigests(ctx, d.a.digests, d.b.digests, d.compare)
+}
+
+// defaults fills in what was left out and refuses what cannot be.
+func (d *diff) defaults() error {
+	o := &d.o
+	d.report.KindA, d.report.KindB = o.KindA, o.KindB
+	if o.A == "-" && o.B == "-" {
+		return errors.New("only one side of a comparison can be standard input")
+	}
 	for _, side := range []struct {
 		path string
 		kind *Kind
-	}{{o.A, &r.KindA}, {o.B, &r.KindB}} {
+	}{{o.A, &d.report.KindA}, {o.B, &d.report.KindB}} {
 		if *side.kind != "" {
 			continue
 		}
 		var err error
 		if *side.kind, err = Detect(side.path); err != nil {
-			return r, err
+			return err
 		}
 	}
-	return r, fmt.Errorf("diff: no way to compare an %s with an %s", r.KindA, r.KindB)
+	if o.ArtifactMode != "" && o.ArtifactMode != AutoMode {
+		if _, err := format.ParseArtifactMode(string(o.ArtifactMode)); err != nil {
+			return err
+		}
+	}
+	if o.TempDir == "" {
+		o.TempDir = os.TempDir()
+	}
+	o.Workers = workers(o.Workers)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return checkTempDir(o.TempDir)
+}
+
+// chooseMode decides in which mode stores are compared: that of the other side, or of two stores the most complete one that both satisfy.
+func (d *diff) chooseMode() error {
+	mode := d.o.ArtifactMode
+	if mode == "" || mode == AutoMode {
+		mode = leastOf(d.a.mode, d.b.mode)
+		switch {
+		case d.a.store == nil:
+			mode = d.a.mode
+		case d.b.store == nil:
+			mode = d.b.mode
+		}
+	}
+	if mode == "" {
+		mode = format.Operational
+		if d.a.store != nil || d.b.store != nil {
+			d.warn("the export does not say its mode: the store is compared in mode operational")
+		}
+	}
+	d.report.ArtifactMode = string(mode)
+	for _, s := range []*diffSide{d.a, d.b} {
+		if s.store != nil {
+			s.mode = mode
+		}
+	}
+	return nil
+}
+
+// leastOf is the less complete of two modes.
+func leastOf(a, b format.ArtifactMode) format.ArtifactMode {
+	for _, m := range []format.ArtifactMode{format.None, format.Operational, format.Replay, format.Archival} {
+		if a == m || b == m {
+			return m
+		}
+	}
+	return format.Debug
+}
+
+// head compares heights and modes, and says whether the export data is compared.
+func (d *diff) head() {
+	a, b := d.a, d.b
+	if a.height != b.height {
+		d.differs(Difference{What: "height", In: Both, Detail: a.height + " in a, " + b.height + " in b"})
+	}
+	if a.mode != b.mode {
+		d.differs(Difference{What: "mode", In: Both, Detail: modeName(a.mode) + " in a, " + modeName(b.mode) + " in b"})
+	}
+	d.report.ExportData = a.hasData && b.hasData
+	for _, s := range []*diffSide{a, b} {
+		if !s.hasData {
+			d.warn(fmt.Sprintf("%s has no export data: it is not compared", s.path))
+		}
+	}
+}
+
+func modeName(m format.ArtifactMode) string {
+	if m == "" {
+		return "unknown"
+	}
+	return string(m)
+}
+
+// compare reports what differs of one name.
+func (d *diff) compare(c stages.Compared) error {
+	x := Difference{What: "artifact", Name: string(c.Name), In: Both}
+	if c.Kind == stages.RecordDigest {
+		if !d.report.ExportData {
+			return nil
+		}
+		x.What = "export data"
+		d.report.Keys++
+	} else {
+		d.report.Artifacts++
+	}
+	switch {
+	case !c.InB:
+		x.In = OnlyA
+	case !c.InA:
+		x.In = OnlyB
+	case c.A == c.B:
+		return nil
+	default:
+		x.Detail = detail(c.A, c.B)
+	}
+	d.differs(x)
+	return nil
+}
+
+// detail says how two digests differ.
+func detail(a, b stages.Digest) string {
+	size := func(d stages.Digest) string {
+		if d.Type == format.Null {
+			return "null"
+		}
+		return fmt.Sprintf("%d bytes", d.Size)
+	}
+	if size(a) != size(b) {
+		return size(a) + " in a, " + size(b) + " in b"
+	}
+	return size(a) + " in both, with other content"
+}
+
+func (d *diff) differs(x Difference) {
+	d.report.Differences++
+	if d.o.Each != nil {
+		d.o.Each(x)
+	}
+}
+
+func (d *diff) warn(text string) {
+	d.report.Warnings = append(d.report.Warnings, text)
+	d.o.Log.Warn(text)
 }
