@@ -151,7 +151,7 @@ func (o *ExportOptions) archiveDefaults() error {
 		o.ExportDataMode = format.All
 	}
 	if o.Format == "" {
-		o.Format = formatOf(o.Archive)
+		o.Format = ArchiveFormat(o.Archive)
 	}
 	if o.Level == "" {
 		o.Level = "default"
@@ -169,8 +169,8 @@ func (o *ExportOptions) archiveDefaults() error {
 	return nil
 }
 
-// formatOf is the format that a file of that name should have, "" where it does not say. What is no regular file has a name that says nothing.
-func formatOf(path string) string {
+// ArchiveFormat is the format that a file of that name should have, "" where it does not say. What is no regular file has a name that says nothing.
+func ArchiveFormat(path string) string {
 	lower := strings.ToLower(path)
 	switch {
 	case strings.HasSuffix(lower, ".tar"):
