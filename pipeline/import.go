@@ -84,6 +84,7 @@ func (x *importer) stages(ctx context.Context, sink stages.Sink, temp string, mo
 	r, n := newRun(ctx), x.o.Workers
 	head := stages.NewExportData(n, stages.AllLines)
 	parts := stages.NewArtifacts(x.unpackOptions(temp, mode), x.meta)
+	head.MaxItem = x.o.MaxItem
 	tail := head.Then(stages.KVLines)
 	known, read := make(chan struct{}), make(chan struct{})
 	insert := &stages.Insert{

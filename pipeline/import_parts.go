@@ -88,8 +88,8 @@ func (x *importer) build(ctx context.Context, database, temp string, mode format
 func (x *importer) unpackOptions(temp string, mode format.ArtifactMode) stages.UnpackOptions {
 	return stages.UnpackOptions{
 		Workers: x.o.Workers, Mode: mode, TempDir: temp, FS: x.fsys,
-		Progress: x.progress(),
-		Warn:     x.warn,
+		MaxItem: x.o.MaxItem, Progress: x.progress(),
+		Warn: x.warn,
 	}
 }
 

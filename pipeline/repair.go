@@ -55,6 +55,7 @@ func (x *importer) readMetadata(ctx context.Context) error {
 	r, n := newRun(ctx), x.o.Workers
 	x.meta = stages.NewMetadata()
 	head := stages.NewExportData(n, stages.RepairLines)
+	head.MaxItem = x.o.MaxItem
 	tail := head.Then(stages.RepairLines)
 	headLines, tailLines := 0, 0
 	read := make(chan struct{})

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-
-	"swingport/format"
 )
 
 // maxValue is the longest value that the engine stores, in bytes: SQLITE_MAX_LENGTH, less room for the rest of a row.
@@ -19,11 +17,20 @@ const largeLine = 16
 type lineCutter struct {
 	r    io.Reader
 	pool *Pool
-	tail []byte // the beginning of a line, from the chunk before
+	max  int                         // bytes of a line without its newline; 0 means maxValue
+	turn func(context.Context) error // waited for before there is a large line; may be nil
+	tail []byte                      // the beginning of a line, from the chunk before
 	done bool
 }
 
 func (c *lineCutter) reset(r io.Reader) { c.r, c.tail, c.done = r, c.tail[:0], false }
+
+func (c *lineCutter) limit() int {
+	if c.max == 0 {
+		return maxValue
+	}
+	return c.max
+}
 
 // next returns the next lines, with their newlines; the stream's last line may have none. A nil chunk is the end. The caller owns the chunk.
 func (c *lineCutter) next(ctx context.Context) (*Chunk, error) {
@@ -62,13 +69,14 @@ func (c *lineCutter) fill(ctx context.Context, chunk *Chunk) error {
 			if bytes.IndexByte(chunk.Data[seen:], '\n') >= 0 {
 				break
 			}
-			if seen = n; n > maxValue {
-				return errorf(format.ErrLimit, "line of more than %d bytes, the largest value that the database takes", maxValue)
+			if seen = n; n > c.limit() {
+				return tooLarge("line", c.limit())
 			}
-			if err := c.room(ctx, 2*n); err != nil {
+			more := min(2*n, c.limit()+1)
+			if err := c.room(ctx, more); err != nil {
 				return err
 			}
-			chunk.Data = append(make([]byte, 0, 2*n), chunk.Data...)
+			chunk.Data = append(make([]byte, 0, more), chunk.Data...)
 		}
 		m, err := c.r.Read(chunk.Data[n:cap(chunk.Data)])
 		chunk.Data = chunk.Data[:n+m]
@@ -101,6 +109,11 @@ func releaseLines(chunk *Chunk, pool *Pool) {
 func (c *lineCutter) room(ctx context.Context, n int) error {
 	if n <= largeLine*c.pool.size {
 		return nil
+	}
+	if c.turn != nil {
+		if err := c.turn(ctx); err != nil {
+			return err
+		}
 	}
 	return c.pool.othersBack(ctx)
 }

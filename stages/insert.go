@@ -82,6 +82,7 @@ func SameLines(head, tail int) error {
 
 func (s *Insert) artifacts(ctx context.Context, parts *Link[*Job[Incoming, Unpacked]]) error {
 	return Each(ctx, parts, func(j *Job[Incoming, Unpacked]) error {
+		close(j.In.turn)
 		err := Each(ctx, j.Out, func(p Unpacked) error {
 			defer p.Release()
 			return p.store(ctx, s.Sink)

@@ -30,6 +30,27 @@ const (
 	// archiveChunk is the size of its pieces.
 	archiveChunk = 128 << 10
 
-	// largeBundle is the size from which on bundles are unpacked one at a time.
-	largeBundle = 4 << 20
+	// largeContent is the size from which on items and bundles are unpacked one at a time, in bytes.
+	largeContent = 4 << 20
 )
+
+// maxItemOf is what was asked for as the largest item, or the default; no more than the database takes.
+func maxItemOf(asked int64) int {
+	if asked <= 0 {
+		asked = DefaultMaxItem
+	}
+	return int(min(asked, maxValue))
+}
+
+// tooLarge is the error for what is larger than the largest item.
+func tooLarge(what string, limit int) error {
+	return errorf(format.ErrLimit, "%s of more than %d bytes, which are the most that is taken: --max-item can raise that", what, limit)
+}
+
+// checkText refuses what is large and no UTF-8: replacing each broken byte makes it three times as large.
+func checkText(what string, text []byte, limit int) error {
+	if len(text) > limit/4 && len(text) > largeContent && !format.ValidText(text) {
+		return tooLarge(what+" that is no UTF-8", limit/4)
+	}
+	return nil
+}

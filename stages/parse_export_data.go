@@ -59,6 +59,9 @@ type ExportData struct {
 	// Defect, if not nil, is told what is wrong with a line, by all parsers; where it returns nil the line is left out.
 	Defect func(error) error
 
+	// MaxItem is the longest line, in bytes; 0 means DefaultMaxItem.
+	MaxItem int64
+
 	pool  *Pool
 	lines Lines
 	sum   []byte
@@ -81,7 +84,7 @@ func newExportData(workers int, lines Lines, pool *Pool) *ExportData {
 // Then prepares the work on other export data, which begins when all of x is done: it uses the same memory.
 func (x *ExportData) Then(lines Lines) *ExportData {
 	then := newExportData(x.count, lines, x.pool)
-	then.Defect = x.Defect
+	then.Defect, then.MaxItem = x.Defect, x.MaxItem
 	return then
 }
 
@@ -94,7 +97,7 @@ func (x *ExportData) Bytes() int64 { return x.bytes }
 // Read is the stage that reads r to its end.
 func (x *ExportData) Read(ctx context.Context, r io.Reader) error {
 	r, sum := hashed(r)
-	cut := lineCutter{r: r, pool: x.pool}
+	cut := lineCutter{r: r, pool: x.pool, max: maxItemOf(x.MaxItem)}
 	for {
 		chunk, err := cut.next(ctx)
 		if err != nil {
@@ -158,6 +161,13 @@ func (x *ExportData) parse(e *Entries, entry *format.Entry) error {
 }
 
 func (x *ExportData) parseLine(e *Entries, entry *format.Entry, line []byte) error {
+	limit := maxItemOf(x.MaxItem)
+	if len(line) > limit {
+		return tooLarge("line", limit)
+	}
+	if err := checkText("line of the export data", line, limit); err != nil {
+		return err
+	}
 	if err := format.ParseLine(line, entry); err != nil {
 		return err
 	}

@@ -37,6 +37,8 @@ type Incoming struct {
 	Gzip bool  // a heap as the store holds it, packed
 	Size int64 // bytes of what Open reads
 	Open func() (io.ReadCloser, error)
+
+	turn chan struct{} // closed when it is the next one to be stored
 }
 
 // hashedReader is a reader that hashes what it reads, so that nobody has to do it twice.

@@ -137,6 +137,7 @@ type UnpackOptions struct {
 	Mode     format.ArtifactMode
 	TempDir  string
 	FS       *FS
+	MaxItem  int64             // of an item or bundle, in bytes; 0 means DefaultMaxItem
 	Progress func(bytes int64) // read of artifacts; called by all workers
 	Warn     func(string)
 
@@ -156,6 +157,12 @@ func NewArtifacts(o UnpackOptions, meta *Metadata) *Artifacts {
 		meta:    meta, o: o,
 		spools: newSpools(spoolsMemory, o.TempDir, o.FS),
 	}
+}
+
+// Dispatch queues one artifact.
+func (a *Artifacts) Dispatch(ctx context.Context, in Incoming) error {
+	in.turn = make(chan struct{})
+	return a.Ordered.Dispatch(ctx, in)
 }
 
 // Counts are the artifacts and items that were unpacked, and their bytes, uncompressed.
@@ -211,8 +218,10 @@ func (a *Artifacts) wantsSpan(name string, span *spanRow) bool {
 
 // Unpack is the stage of one worker.
 func (a *Artifacts) Unpack(ctx context.Context) error {
-	u := &unpacker{Artifacts: a, cut: lineCutter{pool: NewPool(spanChunks, spanChunk)}}
+	u := &unpacker{Artifacts: a, maxItem: maxItemOf(a.o.MaxItem)}
+	u.cut = lineCutter{pool: NewPool(spanChunks, spanChunk), max: u.maxItem, turn: u.wait}
 	return a.Work(ctx, func(ctx context.Context, in Incoming, out *Link[Unpacked]) error {
+		u.turn = in.turn
 		name, err := format.ParseName(in.Name)
 		if err == nil {
 			err = u.unpack(ctx, in, name, out)
@@ -250,11 +259,17 @@ func (a *Artifacts) present(name format.Name) *present {
 // unpacker is what one worker keeps from one artifact to the next.
 type unpacker struct {
 	*Artifacts
-	cut    lineCutter
-	gzip   *gzip.Writer
-	gunzip *gzip.Reader
-	buf    []byte
+	cut     lineCutter
+	maxItem int
+	turn    <-chan struct{} // of the artifact
+	gzip    *gzip.Writer
+	gunzip  *gzip.Reader
+	buf     []byte
 }
+
+// wait waits until the artifact is the next one to be stored. Large contents are in memory one at a time that way, and nobody waits for
+// anybody behind: the next one to be stored waits for none.
+func (u *unpacker) wait(ctx context.Context) error { return await(ctx, u.turn) }
 
 func (u *unpacker) unpack(ctx context.Context, in Incoming, name format.Name, out *Link[Unpacked]) (err error) {
 	f, err := in.Open()
@@ -311,11 +326,15 @@ func (u *unpacker) span(ctx context.Context, text string, name format.Name, r io
 			break
 		}
 		part := &SpanItems{VatID: span.VatID, Start: pos, Incarnation: span.Incarnation, chunk: chunk, pool: u.cut.pool, span: i, meta: u.meta}
+		if err := checkText("item", chunk.Data, u.maxItem); err != nil {
+			part.Release()
+			return err
+		}
 		part.Items = splitItems(chunk.Data)
 		for _, item := range part.Items {
-			if len(item) > maxValue {
+			if len(item) > u.maxItem {
 				part.Release()
-				return errorf(format.ErrLimit, "item of %d bytes, the database takes at most %d", len(item), maxValue)
+				return tooLarge("item", u.maxItem)
 			}
 			sum.Add(item)
 		}
@@ -474,11 +493,19 @@ func (u *unpacker) copy(ctx context.Context, w io.Writer, r io.Reader, spooled *
 // bundle checks a bundle against its id.
 func (u *unpacker) bundle(ctx context.Context, name format.Name, size int64, r io.Reader, out *Link[Unpacked]) error {
 	part := &CheckedBundle{Row: u.meta.bundleAt[name.BundleID], meta: u.meta}
-	if size > format.MaxB0Size {
-		return errorf(format.ErrLimit, "bundle of %d bytes, at most %d are taken", size, format.MaxB0Size)
+	if size > int64(u.maxItem) {
+		return tooLarge("bundle", u.maxItem)
+	}
+	if size > largeContent {
+		if err := u.wait(ctx); err != nil {
+			return err
+		}
 	}
 	data := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
 	if _, err := data.ReadFrom(r); err != nil {
+		return err
+	}
+	if err := checkText("bundle", data.Bytes(), u.maxItem); err != nil {
 		return err
 	}
 	switch {
