@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strconv"
@@ -22,7 +23,7 @@ const stdio = "-"
 
 // Formats and levels of archives.
 var (
-	archiveFormats = []string{"tar", "tar.zst"}
+	archiveFormats = []string{pipeline.FormatTar, pipeline.FormatTarZstd}
 	archiveLevels  = []string{"fastest", "default", "better", "best"}
 )
 
@@ -34,7 +35,7 @@ func (o *outputFlags) add(f *pflag.FlagSet) {
 }
 
 func (o *outputFlags) addArchive(f *pflag.FlagSet) {
-	addValue(f, &o.format, oneOf(archiveFormats), "format", "`FORMAT`: tar or tar.zst (default by the name of FILE; tar.zst where it does not say)")
+	addValue(f, &o.format, oneOf(archiveFormats), "format", "`FORMAT`: tar or tar.zst (default by the end of FILE; tar.zst for stdout, pipes and devices)")
 	addValue(f, &o.level, oneOf(archiveLevels), "level", "pack by `LEVEL`: fastest, default, better or best (default default)")
 }
 
@@ -57,12 +58,22 @@ func (o *outputFlags) finish(a *app, flags *pflag.FlagSet) error {
 		return usagef("--output and --export-dir exclude each other")
 	case flags.Changed("checksums"):
 		return usagef("--checksums is for directories: an archive has checksums of all that is in it")
-	case o.level != "" && (o.format == "tar" || o.format == "" && strings.HasSuffix(o.file, ".tar")):
+	case o.packed() == "":
+		return &usageError{err: fmt.Errorf("--output %s: neither .tar nor .tar.zst", o.file), hint: "say with --format which it is to be: tar or tar.zst"}
+	case o.level != "" && o.packed() == pipeline.FormatTar:
 		return usagef("--level %s: a .tar is not packed", o.level)
 	case o.file == stdio && isTerminal(a.stdout) || terminalFile(o.file):
 		return &usageError{err: errors.New("an archive is not for a terminal"), hint: "redirect stdout to a file or a pipe, or name a file with --output"}
 	}
 	return nil
+}
+
+// packed is the format of the archive, "" if nothing says it.
+func (o *outputFlags) packed() string {
+	if o.format != "" {
+		return o.format
+	}
+	return pipeline.ArchiveFormat(o.file)
 }
 
 // inputFlags say which archive to read, and what it may ask for.
@@ -104,6 +115,10 @@ type limitFlags struct{ item, window int64 }
 
 func (l *limitFlags) add(f *pflag.FlagSet) {
 	addValue(f, &l.item, parseSize, "max-item", "the largest item, line or bundle to take, a `SIZE` like 256MiB (default 64MiB)")
+	l.addWindow(f)
+}
+
+func (l *limitFlags) addWindow(f *pflag.FlagSet) {
 	addValue(f, &l.window, parseSize, "max-window", "the largest window of a zstd stream to take, a `SIZE` (default 64MiB)")
 }
 

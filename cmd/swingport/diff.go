@@ -138,20 +138,14 @@ func differenceLine(d pipeline.Difference) string {
 
 func diffLine(r pipeline.DiffReport) string {
 	line := "no differences"
-	switch {
-	case r.Differences == 1:
-		line = "1 difference"
-	case r.Differences > 1:
-		line = fmt.Sprintf("%d differences", r.Differences)
+	if r.Differences > 0 {
+		line = plural(r.Differences, "difference")
 	}
 	line += " in " + artifacts(r.Artifacts)
-	switch {
-	case !r.ExportData:
+	if r.ExportData {
+		line += " and " + plural(r.Keys, "record") + " of export data"
+	} else {
 		line += ", and no export data to compare"
-	case r.Keys == 1:
-		line += " and 1 key of export data"
-	default:
-		line += fmt.Sprintf(" and %d keys of export data", r.Keys)
 	}
 	return line + fmt.Sprintf(" (%s), in %s", r.ArtifactMode, formatSeconds(r.Seconds))
 }

@@ -88,14 +88,14 @@ func (a *app) exportCommand() *cobra.Command {
 		addBool(f, &o.NoVerify, "no-verify", "export what does not match its hash too, and say so at the end; completeness is checked all the same")
 	})
 	g.group(cmd, "How", func(f *pflag.FlagSet) {
-		addValue(f, &o.Reader, parseReader, "reader", "read the large tables by `WAY`: sweep, page by page, or engine, by SQL, which is slower (default sweep)")
+		addReader(f, &o.Reader)
 		t.howFlags.add(f)
 	})
 	completeDirs(cmd)
 	completeModes(cmd, exportModes, "skip", "all")
 	completeFlag(cmd, "snapshots", string(format.RawSnapshots), string(format.GzipSnapshots))
 	out.complete(cmd)
-	completeFlag(cmd, "reader", pipeline.ReaderSweep, pipeline.ReaderEngine)
+	completeReader(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if o.StateDir, err = t.finish(cmd.Flags(), a.env, "include-export-data", "export-mode"); err != nil {
 			return err

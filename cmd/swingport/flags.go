@@ -271,6 +271,14 @@ func parseReader(s string) (string, error) {
 	return s, nil
 }
 
+func addReader(f *pflag.FlagSet, to *string) {
+	addValue(f, to, parseReader, "reader", "read the large tables by `WAY`: sweep, page by page, or engine, by SQL, which is slower (default sweep)")
+}
+
+func completeReader(cmd *cobra.Command) {
+	completeFlag(cmd, "reader", pipeline.ReaderSweep, pipeline.ReaderEngine)
+}
+
 // storeFlags say where the store is.
 type storeFlags struct {
 	home     *string // nil where nobody said
@@ -364,6 +372,11 @@ func completeFlag(cmd *cobra.Command, name string, values ...string) {
 // add adds the flags but that of the temporary files, whose default is the command's.
 func (h *howFlags) add(f *pflag.FlagSet) {
 	addValue(f, &h.workers, parseWorkers, "workers", "work `N` wide, 16 at most (default 0: as wide as the machine)")
+	h.addOutput(f)
+}
+
+// addOutput adds those about what is printed.
+func (h *howFlags) addOutput(f *pflag.FlagSet) {
 	addBool(f, &h.json, "json", "print the summary as one JSON object")
 	addBool(f, &h.verbose, "verbose", "say what happens; without a terminal, how far it is")
 }

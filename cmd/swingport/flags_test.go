@@ -251,6 +251,7 @@ func TestUsageErrors(t *testing.T) {
 		{"", "export --output --json", "--output needs a value", seeExport},
 		{"", "export --output=", `--output "": empty`, seeExport},
 		{"", "-o a.tar exprot", `unknown command "exprot"`, `did you mean "export"?`},
+		{"", "export -o backup", "--output backup: neither .tar nor .tar.zst", "say with --format which it is to be: tar or tar.zst"},
 		{"", "export -o a.tar --export-dir e", "--output and --export-dir exclude each other", seeExport},
 		{"", "export -o a.tar --export-dir=", "--output and --export-dir exclude each other", seeExport},
 		{"", "export --format tar", "--format is for archives: it needs --output", seeExport},
@@ -276,6 +277,13 @@ func TestUsageErrors(t *testing.T) {
 		{"", "verify --deep --export-dir e", "--deep is for state directories, and e is an export directory", "see swingport verify --help"},
 		{"", "verify --export-dir=", `--export-dir "": empty`, "see swingport verify --help"},
 		{"", "verify --artifact-mode all", `Invalid value "all" for "artifact-mode"`, "see swingport verify --help"},
+		{"", "list", "list needs an archive or a directory", "see swingport list --help"},
+		{"", "list a b", `unexpected argument "b"`, "see swingport list --help"},
+		{"", "list a --workers 1", "unknown flag: --workers", "see swingport list --help"},
+		{"", "extract", "extract needs an archive", "see swingport extract --help"},
+		{"", "extract a.tar", "extract needs the name of a file, or --to for all of them", "see swingport extract --help"},
+		{"", "extract a.tar b c", "2 files cannot go to stdout: extract needs --to", "see swingport extract --help"},
+		{"", "extract a.tar --to=", `--to "": empty`, "see swingport extract --help"},
 		{"", "diff", "diff needs two paths", "see swingport diff --help"},
 		{"", "diff a", "diff needs two paths", "see swingport diff --help"},
 		{"", "diff a b c", `unexpected argument "c"`, "see swingport diff --help"},
@@ -328,7 +336,7 @@ func TestCompletion(t *testing.T) {
 
 // Help lists every flag of a command, in one of its groups, within the width.
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"export", "import", "verify", "diff", "get", "height"} {
+	for _, name := range []string{"export", "import", "verify", "list", "extract", "diff", "get", "height"} {
 		f := newFake()
 		if rc := f.run([]string{name, "--help"}); rc != 0 || f.err.Len() > 0 {
 			t.Fatalf("%s --help: exit code %d, stderr %q", name, rc, f.err.String())

@@ -49,8 +49,8 @@ func (g *flagGroups) usage(cmd *cobra.Command) error {
 // those that have all the flags of the reference.
 const (
 	storeEnv = `
-Both flags can come from the environment: ` + envPrefix + `STATE_DIR and
-` + envPrefix + `HOME. A flag wins; an empty --state-dir counts as none.
+--state-dir and --home can come from the environment: ` + envPrefix + `STATE_DIR
+and ` + envPrefix + `HOME. A flag wins; an empty --state-dir counts as none.
 `
 	referenceEnv = `
 The flags of the reference (--home, --state-dir, --export-dir, --artifact-mode,

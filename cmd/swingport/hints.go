@@ -33,7 +33,7 @@ func exitCode(err error) int {
 		return 128 + int(stopped.sig)
 	case errors.As(err, new(*usageError)):
 		return exitUsage
-	case errors.As(err, new(*noError)):
+	case errors.As(err, new(*noError)), errors.As(err, new(*pipeline.MissingError)):
 		return exitNo
 	}
 	return exitFailed
@@ -67,25 +67,21 @@ func hint(err error, cmd *cobra.Command) string {
 		}
 		return fmt.Sprintf("see %s --help", cmd.CommandPath())
 	}
-	if errors.Is(err, pipeline.ErrLogUnreadable) {
-		return "run as the user that the node runs as, or copy the directory and read the copy"
-	}
-	if h := systemHint(err); h != "" {
-		return h
-	}
-	if cmd.Name() == "import" {
-		if h := importHint(err); h != "" {
+	for _, about := range []func(error, *cobra.Command) string{systemHint, archiveHint, importHint, storeHint} {
+		if h := about(err, cmd); h != "" {
 			return h
 		}
 	}
-	return storeHint(err, cmd.Name() == "import")
+	return ""
 }
 
 // systemHint is about what the machine refuses.
-func systemHint(err error) string {
+func systemHint(err error, cmd *cobra.Command) string {
 	switch {
+	case errors.Is(err, pipeline.ErrLogUnreadable):
+		return "run as the user that the node runs as, or copy the directory and read the copy"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "the disk is full: make room, or name other places with --export-dir, --state-dir and --temp-dir"
+		return "the disk is full: make room" + places(cmd)
 	case errors.Is(err, syscall.EROFS):
 		return "the file system is read-only"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
@@ -96,29 +92,75 @@ func systemHint(err error) string {
 	return ""
 }
 
-// storeHint is about the store, or what has to do with both store and export.
-func storeHint(err error, importing bool) string {
-	var incomplete *pipeline.IncompleteError
-	var inUse *pipeline.InUseError
+// places are the flags of cmd that say where it writes: ", or name other places with --output and --temp-dir".
+func places(cmd *cobra.Command) string {
+	var names []string
+	for _, name := range []string{"output", "export-dir", "state-dir", "to-state-dir", "to", "temp-dir"} {
+		reads := name == "state-dir" && cmd.Name() != "import" || name == "export-dir" && cmd.Name() != "export"
+		if cmd.Flags().Lookup(name) != nil && !reads {
+			names = append(names, "--"+name)
+		}
+	}
+	last := len(names) - 1
+	if last < 0 {
+		return ""
+	}
+	list := names[last]
+	if last > 0 {
+		list = strings.Join(names[:last], ", ") + " and " + list
+	}
+	return ", or name other places with " + list
+}
+
+// archiveHint is about an archive, whoever reads or writes it.
+func archiveHint(err error, cmd *cobra.Command) string {
 	switch {
-	case errors.As(err, &incomplete):
-		return incompleteHint(incomplete, importing)
-	case errors.As(err, &inUse), stages.Busy(err):
-		return "stop the node, or whatever else has the store open, and try again"
-	case errors.As(err, new(*pipeline.ExistsError)):
-		return "choose an empty directory: what exists is never overwritten"
-	case errors.Is(err, pipeline.ErrNoStore):
-		return "check --state-dir and --home: the state directory is the one that holds swingstore.sqlite"
-	case errors.Is(err, pipeline.ErrNotStore), errors.Is(err, stages.ErrDamaged), stages.Damaged(err):
-		return "the file is damaged or no swing-store: check --state-dir, or restore swingstore.sqlite from a backup"
-	case errors.Is(err, format.ErrHashMismatch) && !importing:
-		return "the store is damaged: restore it from a backup; --no-verify exports it as it is"
+	case errors.Is(err, pipeline.ErrReaderGone):
+		return "whatever read the archive ended early: its own error says why"
+	case errors.Is(err, format.ErrArchiveVersion):
+		return "a newer swingport made this archive: import it with that one, or unpack it with tar and import the directory"
+	case errors.Is(err, io.ErrUnexpectedEOF) && input(cmd) == stdio:
+		return "the stream ended early: the error of whatever wrote it says why"
+	case errors.Is(err, io.ErrUnexpectedEOF) && input(cmd) != "":
+		return "the archive is not whole: copy it again, or export again"
+	case errors.Is(err, fs.ErrNotExist) && input(cmd) != "" && cmd.Name() == "import" && !errors.Is(err, pipeline.ErrNoStore):
+		return "check --input: it is the archive to import"
+	case errors.As(err, new(*pipeline.ExistsError)) && given(cmd, "output"):
+		return "choose another name: what exists is never overwritten"
+	case errors.As(err, new(*pipeline.MissingError)):
+		return "swingport list --long shows what is there"
+	case errors.Is(err, pipeline.ErrKind) && cmd.Name() == "verify":
+		return "--state-dir, --export-dir and --input say which one is meant"
 	}
 	return ""
 }
 
+// input is the archive that cmd reads, "" if that is not known.
+func input(cmd *cobra.Command) string {
+	args := cmd.Flags().Args()
+	switch cmd.Name() {
+	case "import", "verify":
+		if given(cmd, "input") {
+			return cmd.Flags().Lookup("input").Value.String()
+		}
+	}
+	switch cmd.Name() {
+	case "verify", "list", "extract":
+		if len(args) > 0 {
+			return args[0]
+		}
+	}
+	return ""
+}
+
+// given says whether the command line has the flag.
+func given(cmd *cobra.Command, flag string) bool { return cmd.Flags().Changed(flag) }
+
 // importHint is about an export that cannot be imported.
-func importHint(err error) string {
+func importHint(err error, cmd *cobra.Command) string {
+	if cmd.Name() != "import" {
+		return ""
+	}
 	switch {
 	case errors.Is(err, pipeline.ErrNoExportData):
 		return "this export was made without its export data and cannot be imported: export again with --export-data-mode all"
@@ -136,21 +178,50 @@ func importHint(err error) string {
 	return ""
 }
 
+// storeHint is about the store, or what has to do with both store and export.
+func storeHint(err error, cmd *cobra.Command) string {
+	var incomplete *pipeline.IncompleteError
+	var inUse *pipeline.InUseError
+	switch {
+	case errors.As(err, &incomplete):
+		return incompleteHint(incomplete, cmd.Name())
+	case errors.As(err, &inUse), stages.Busy(err):
+		return "stop the node, or whatever else has the store open, and try again"
+	case errors.As(err, new(*pipeline.ExistsError)):
+		return "choose an empty directory: what exists is never overwritten"
+	case errors.Is(err, pipeline.ErrNoStore):
+		return "check --state-dir and --home: the state directory is the one that holds swingstore.sqlite"
+	case errors.Is(err, pipeline.ErrNotStore), errors.Is(err, stages.ErrDamaged), stages.Damaged(err):
+		return "the file is damaged or no swing-store: check --state-dir, or restore swingstore.sqlite from a backup"
+	case errors.Is(err, format.ErrHashMismatch):
+		return hashHint(cmd.Name())
+	}
+	return ""
+}
+
+func hashHint(command string) string {
+	switch command {
+	case "export":
+		return "the store is damaged: restore it from a backup; --no-verify exports it as it is"
+	case "copy":
+		return "the store is damaged: restore it from a backup; swingport verify finds all that is wrong"
+	case "extract":
+		return "the archive is damaged: copy it again, or export again"
+	}
+	return ""
+}
+
 // maxLacks is how many of the missing things a hint names.
 const maxLacks = 5
 
-func incompleteHint(e *pipeline.IncompleteError, importing bool) string {
+func incompleteHint(e *pipeline.IncompleteError, command string) string {
 	lacks := e.Lacks
 	if n := len(lacks) - maxLacks; n > 0 {
 		lacks = append(lacks[:maxLacks:maxLacks], fmt.Sprintf("and %d more", n))
 	}
-	verb := "export"
-	if importing {
-		verb = "import"
-	}
 	advice := "no artifact mode fits what is left; restore from a backup or state-sync"
 	if e.Possible != "" {
-		advice = fmt.Sprintf("%s with --artifact-mode %s would work", verb, e.Possible)
+		advice = fmt.Sprintf("%s with --artifact-mode %s would work", command, e.Possible)
 	}
 	return strings.Join(append(lacks[:len(lacks):len(lacks)], advice), "; ")
 }

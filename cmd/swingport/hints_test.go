@@ -15,11 +15,32 @@ import (
 
 func TestErrorsAndHints(t *testing.T) {
 	reference := errors.New("incomplete archival transcript: 3 vs 12")
+	cut := fmt.Errorf("the archive is truncated: %w", io.ErrUnexpectedEOF)
 	for _, test := range []struct {
 		name, command string
 		err           error
 		want          string // on stderr, after the prefixes
 	}{
+		{"archive exists", "export -o a.tar", &pipeline.ExistsError{Path: "a.tar"}, "a.tar already exists|choose another name: what exists is never overwritten"},
+		{"reader gone", "export -o -", fmt.Errorf("write to standard output: %w", pipeline.ErrReaderGone),
+			"write to standard output: its reader went away before the archive was whole|whatever read the archive ended early: its own error says why"},
+		{"cut archive", "import -i a.tar", cut, "the archive is truncated: unexpected EOF|the archive is not whole: copy it again, or export again"},
+		{"cut stream", "import -i -", cut, "the archive is truncated: unexpected EOF|the stream ended early: the error of whatever wrote it says why"},
+		{"cut stream to verify", "verify -", cut, "the archive is truncated: unexpected EOF|the stream ended early: the error of whatever wrote it says why"},
+		{"archive of another version", "import -i a.tar", format.ErrArchiveVersion, "unknown archive version|" +
+			"a newer swingport made this archive: import it with that one, or unpack it with tar and import the directory"},
+		{"archive without export data", "import -i a.tar", pipeline.ErrNoExportData, "State-sync manifest missing export data|" +
+			"this export was made without its export data and cannot be imported: export again with --export-data-mode all"},
+		{"no archive", "import -i a.tar", &fs.PathError{Op: "open", Path: "a.tar", Err: syscall.ENOENT},
+			"open a.tar: no such file or directory|check --input: it is the archive to import"},
+		{"no archive to verify", "verify --input a.tar", &fs.PathError{Op: "open", Path: "a.tar", Err: syscall.ENOENT}, "open a.tar: no such file or directory"},
+		{"both kinds", "verify --input a", pipeline.ErrKind,
+			"neither a state directory, nor an export directory, nor an archive|--state-dir, --export-dir and --input say which one is meant"},
+		{"hash on diff", "diff a b", format.ErrHashMismatch, "hash mismatch"},
+		{"disk full on import", "import", syscall.ENOSPC, "no space left on device|" +
+			"the disk is full: make room, or name other places with --state-dir and --temp-dir"},
+		{"disk full on height", "height", syscall.ENOSPC, "no space left on device|the disk is full: make room"},
+		{"disk full on verify", "verify -", syscall.ENOSPC, "no space left on device|the disk is full: make room, or name other places with --temp-dir"},
 		{"plain", "export", errors.New("boom"), "boom"},
 		{"folded", "export", errors.New("two\n  lines\r\n"), "two lines"},
 		{"control characters", "import", errors.New("file \x1b[2Jx\x00"), "file ?[2Jx?"},
@@ -46,7 +67,7 @@ func TestErrorsAndHints(t *testing.T) {
 			"the write-ahead log holds commits and cannot be read without writing beside it: permission denied|" +
 				"run as the user that the node runs as, or copy the directory and read the copy"},
 		{"disk full", "export", &fs.PathError{Op: "write", Path: "e/x", Err: syscall.ENOSPC}, "write e/x: no space left on device|" +
-			"the disk is full: make room, or name other places with --export-dir, --state-dir and --temp-dir"},
+			"the disk is full: make room, or name other places with --output, --export-dir and --temp-dir"},
 		{"permission", "import", &fs.PathError{Op: "open", Path: "s", Err: syscall.EACCES}, "open s: permission denied|" +
 			"run as the user that the node runs as, or check who owns the directories"},
 		{"hash on export", "export", &pipeline.ArtifactError{Name: "transcript.v1.0.3", Err: format.ErrHashMismatch},
@@ -67,7 +88,7 @@ func TestErrorsAndHints(t *testing.T) {
 			if hinted {
 				want += "swingport: hint: " + hint + "\n"
 			}
-			if rc := f.run([]string{test.command}); rc != exitFailed || f.err.String() != want || f.out.Len() > 0 {
+			if rc := f.run(strings.Fields(test.command)); rc != exitFailed || f.err.String() != want || f.out.Len() > 0 {
 				t.Errorf("exit code %d, stdout %q, stderr\n%s\nwant\n%s", rc, f.out.String(), f.err.String(), want)
 			}
 		})

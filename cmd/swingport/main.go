@@ -41,6 +41,8 @@ type app struct {
 	importInto func(context.Context, pipeline.ImportOptions) (pipeline.Summary, error)
 	verify     func(context.Context, pipeline.VerifyOptions) (pipeline.VerifyReport, error)
 	diff       func(context.Context, pipeline.DiffOptions) (pipeline.DiffReport, error)
+	list       func(context.Context, pipeline.ListOptions) (pipeline.Listing, error)
+	extract    func(context.Context, pipeline.ExtractOptions) (pipeline.ExtractSummary, error)
 	height     func(ctx context.Context, stateDir string) (float64, error)
 	get        func(ctx context.Context, stateDir, key string) ([]byte, bool, error)
 
@@ -51,7 +53,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, environ []string) *app {
 	env := environment(environ)
 	return &app{
 		stdin: stdin, stdout: stdout, stderr: newScreen(stderr, env), env: env,
-		export: pipeline.Export, importInto: pipeline.Import, verify: pipeline.Verify, diff: pipeline.Diff,
+		export: pipeline.Export, importInto: pipeline.Import, verify: pipeline.Verify, diff: pipeline.Diff, extract: pipeline.Extract, list: pipeline.List,
 		height: pipeline.Height, get: pipeline.Get,
 	}
 }
@@ -118,8 +120,8 @@ Exit codes:
   0    done
   1    failed; stderr says why
   2    the command line or the environment is wrong; nothing was touched
-  3    the answer is no: verify found defects, diff found differences, get
-       found no such key
+  3    the answer is no: verify found defects, diff found differences,
+       extract no such file, get no such key
   130  stopped by SIGINT (143 by SIGTERM, 129 by SIGHUP); everything
        unfinished was removed`,
 		Example: `  swingport export --state-dir ~/.agoric/data/agoric --export-dir backup \
@@ -140,7 +142,7 @@ Exit codes:
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(a.exportCommand(), a.importCommand(), a.verifyCommand(), a.diffCommand(),
+	root.AddCommand(a.exportCommand(), a.importCommand(), a.verifyCommand(), a.diffCommand(), a.extractCommand(), a.listCommand(),
 		a.heightCommand(), a.getCommand(), a.versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

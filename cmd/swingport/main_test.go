@@ -1,11 +1,16 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"database/sql"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -44,6 +49,7 @@ func TestScripts(t *testing.T) {
 			"samedir": samedir,
 			"sql":     sqlCommand,
 			"flip":    flip,
+			"tarball": tarball,
 			"hold":    hold,
 			"reference": func(ts *testscript.TestScript, neg bool, args []string) {
 				if neg || len(args) != 4 {
@@ -140,6 +146,32 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(name, data, 0o666))
 }
 
+// tarball packs a directory as other programs do, "./" in front of names in
+// no order of ours: tarball dir file [gzip].
+func tarball(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 && (len(args) != 3 || args[2] != "gzip") {
+		ts.Fatalf("usage: tarball dir file [gzip]")
+	}
+	var packed bytes.Buffer
+	var w io.Writer = &packed
+	zw := gzip.NewWriter(&packed)
+	if len(args) == 3 {
+		w = zw
+	}
+	tw := tar.NewWriter(w)
+	content := files(ts, args[0])
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(content))) {
+		ts.Check(tw.WriteHeader(&tar.Header{Name: "./" + name, Mode: 0o600, Size: int64(len(content[name])), Format: tar.FormatGNU}))
+		_, err := io.WriteString(tw, content[name])
+		ts.Check(err)
+	}
+	ts.Check(tw.Close())
+	if len(args) == 3 {
+		ts.Check(zw.Close())
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), packed.Bytes(), 0o666))
+}
+
 func files(ts *testscript.TestScript, dir string) map[string]string {
 	dir = ts.MkAbs(dir)
 	entries, err := os.ReadDir(dir)
@@ -168,12 +200,19 @@ type fake struct {
 	diffs       []pipeline.DiffOptions
 	diffed      pipeline.DiffReport
 	differences []pipeline.Difference
+	lists       []pipeline.ListOptions
+	entries     []pipeline.ListEntry
+	listing     pipeline.Listing
+	extracts    []pipeline.ExtractOptions
+	extracted   pipeline.ExtractSummary
 
 	fail error
 }
 
 // calls is how often the library was called.
-func (f *fake) calls() int { return len(f.exports) + len(f.imports) + len(f.verifies) + len(f.diffs) }
+func (f *fake) calls() int {
+	return len(f.exports) + len(f.imports) + len(f.verifies) + len(f.diffs) + len(f.lists) + len(f.extracts)
+}
 
 // newFake gives a fake the environment environ, on top of a home directory.
 func newFake(environ ...string) *fake {
@@ -202,6 +241,22 @@ func newFake(environ ...string) *fake {
 		}
 		f.diffed.Differences = int64(len(f.differences))
 		return f.diffed, f.fail
+	}
+	f.app.list = func(_ context.Context, o pipeline.ListOptions) (pipeline.Listing, error) {
+		f.lists = append(f.lists, o)
+		for _, e := range f.entries {
+			if o.Each == nil {
+				break
+			}
+			if err := o.Each(e); err != nil {
+				return pipeline.Listing{}, err
+			}
+		}
+		return f.listing, f.fail
+	}
+	f.app.extract = func(_ context.Context, o pipeline.ExtractOptions) (pipeline.ExtractSummary, error) {
+		f.extracts = append(f.extracts, o)
+		return f.extracted, f.fail
 	}
 	f.app.height = func(context.Context, string) (float64, error) { return 12, f.fail }
 	f.app.get = func(_ context.Context, dir, key string) ([]byte, bool, error) {

@@ -109,14 +109,16 @@ func (p *printer) print(text []byte, err error) {
 
 // summaryJSON is the line for --json.
 func summaryJSON(sum pipeline.Summary) ([]byte, error) {
-	// Lists are lists, for who reads them, also where they are empty.
-	if sum.Warnings == nil {
-		sum.Warnings = []string{}
-	}
-	if sum.Defects == nil {
-		sum.Defects = []string{}
-	}
+	sum.Warnings, sum.Defects = list(sum.Warnings), list(sum.Defects)
 	return jsonLine(sum)
+}
+
+// list makes lists of what is none, for who reads the JSON.
+func list(texts []string) []string {
+	if texts == nil {
+		return []string{}
+	}
+	return texts
 }
 
 func jsonLine(v any) ([]byte, error) {
@@ -149,11 +151,14 @@ func summaryLine(verb string, sum pipeline.Summary) string {
 	return line
 }
 
-func artifacts(n int64) string {
+func artifacts(n int64) string { return plural(n, "artifact") }
+
+// plural is "1 artifact", "2 artifacts".
+func plural(n int64, what string) string {
 	if n == 1 {
-		return "1 artifact"
+		return "1 " + what
 	}
-	return fmt.Sprintf("%d artifacts", n)
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // formatBytes has three digits: "1.24 GB", "302 MB"; bytes are whole.

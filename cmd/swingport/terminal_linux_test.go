@@ -47,6 +47,9 @@ func TestTerminalsAreRefused(t *testing.T) {
 		{"import -i -", "stdin is a terminal, not an archive", "redirect a file or a pipe into it"},
 		{"verify -", "stdin is a terminal, not an archive", "redirect a file or a pipe into it"},
 		{"verify --input -", "stdin is a terminal, not an archive", "redirect a file or a pipe into it"},
+		{"list -", "stdin is a terminal, not an archive", "redirect a file or a pipe into it"},
+		{"extract - --to d", "stdin is a terminal, not an archive", "redirect a file or a pipe into it"},
+		{"extract a.tar n", "the content of an archive is not for a terminal", "redirect stdout to a file or a pipe, or name a directory with --to"},
 		{"diff a -", "stdin is a terminal, not an archive", "redirect a file or a pipe into it"},
 	} {
 		f := newFake()

@@ -166,11 +166,8 @@ func verifyLine(r pipeline.VerifyReport) string {
 	if r.Seconds > 0 {
 		line += fmt.Sprintf(", %s/s", formatBytes(float64(r.Bytes)/r.Seconds))
 	}
-	switch r.DefectCount {
-	case 0:
+	if r.DefectCount == 0 {
 		return line + "; no defects"
-	case 1:
-		return line + "; 1 defect"
 	}
-	return line + fmt.Sprintf("; %d defects", r.DefectCount)
+	return line + "; " + plural(int64(r.DefectCount), "defect")
 }

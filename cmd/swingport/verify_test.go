@@ -163,7 +163,7 @@ only in A: artifact bundle.b1-00
 only in B: artifact bundle.b1-01
 differs: artifact transcript.v1.0.3: 71 and 72 bytes
 differs: export data kv.a? b
-5 differences in 70 artifacts and 12 keys of export data (archival), in 0.500 s
+5 differences in 70 artifacts and 12 records of export data (archival), in 0.500 s
 `
 	if rc := f.run([]string{"diff", "a", "b"}); rc != exitNo || f.out.String() != want || f.err.Len() > 0 {
 		t.Errorf("exit code %d, stdout %q, stderr %q", rc, f.out.String(), f.err.String())
@@ -173,7 +173,7 @@ differs: export data kv.a? b
 		want   string
 	}{
 		{pipeline.DiffReport{Artifacts: 1, ExportData: true, Keys: 1, ArtifactMode: "replay"},
-			"no differences in 1 artifact and 1 key of export data (replay), in 0.000 s"},
+			"no differences in 1 artifact and 1 record of export data (replay), in 0.000 s"},
 		{pipeline.DiffReport{Artifacts: 2, ArtifactMode: "debug", Differences: 1},
 			"1 difference in 2 artifacts, and no export data to compare (debug), in 0.000 s"},
 	} {
