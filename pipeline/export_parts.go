@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -63,7 +64,7 @@ func newExport(o ExportOptions, store *stages.Store, plan *stages.Plan, sink sin
 	x.bundles = stages.NewLink[*stages.Artifact]("bundles", 1, nil)
 	x.parts = newFanOut(o.Workers, 3)
 	x.queue = stages.NewOrdered[*stages.Artifact]("check", o.Workers, partsAhead, stages.Part.Release)
-	x.spans = stages.NewAssembler(plan, openSpansBytes, temp, o.fs, x.artifacts)
+	x.spans = stages.NewAssembler(plan, cmp.Or(o.openSpans, openSpansBytes), temp, o.fs, x.artifacts)
 	x.reader = x.chooseReader()
 	return x
 }

@@ -291,6 +291,7 @@ func TestExportOddities(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
+					sameAsDirectory(t, o, dir, nil)
 					oddWarnings(t, sum.Warnings, c.warns)
 					oddFile(t, dir, c.file, c.content)
 					return
@@ -303,9 +304,11 @@ func TestExportOddities(t *testing.T) {
 					t.Errorf("the error does not name the artifact: %v", err)
 				}
 				nothingLeft(t, dir)
+				sameAsDirectory(t, o, "", err)
 
 				o.NoVerify = true
 				dir, sum, err = runExport(t, o)
+				sameAsDirectory(t, o, dir, err)
 				if !c.passes {
 					if err == nil {
 						t.Error("it passes without verification")
@@ -492,6 +495,12 @@ func TestExportChecksums(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkSummary(t, dir, sum)
+	checkSums(t, dir)
+}
+
+// checkSums has sha256sum look at all files of an export.
+func checkSums(t *testing.T, dir string) {
+	t.Helper()
 	cmd := exec.Command("sha256sum", "--strict", "-c", format.ChecksumsFile)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()

@@ -58,6 +58,8 @@ type ExportOptions struct {
 
 	onDefect func(error) error // for who looks for all that is wrong, see stages.Check; instead of NoVerify
 	fs       *stages.FS        // for tests of faults
+
+	openSpans int64 // for tests: instead of openSpansBytes
 }
 
 // ImportOptions says what to import, and where to. The zero value of every

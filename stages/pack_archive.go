@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
+	"errors"
 	"hash"
 	"io"
 	"math"
@@ -85,16 +85,18 @@ func (p *Packer) Part(part Part) error {
 			return &ArtifactError{part.Name, err}
 		}
 	}
+	var err error
 	if part.Chunk != nil {
 		p.content += int64(len(part.Data))
-		if err := p.add(part.Data); err != nil {
-			return err
-		}
+		err = p.add(part.Data)
 	}
-	if !part.Last {
-		return nil
+	if err == nil && part.Last {
+		err = p.end(part.SHA256)
 	}
-	return p.end(part.SHA256)
+	if errors.Is(err, format.ErrFormat) {
+		err = &ArtifactError{part.Name, err}
+	}
+	return err
 }
 
 // Data writes the export data, which has size bytes.
@@ -183,10 +185,10 @@ func (p *Packer) end(sum [sha256.Size]byte) error {
 	return err
 }
 
-// wrongSize is the error for content of more or fewer bytes than the header says. Where that is a heap, the store says a wrong size and its gzip
-// the same one.
+// wrongSize is the error for content of more or fewer bytes than the header says: of a heap whose store and whose gzip, in its last member,
+// agree on a size that is wrong.
 func (p *Packer) wrongSize(by int64) error {
-	return fmt.Errorf("%s has %d bytes, and not the %d that were announced", p.entry.Name, p.entry.Size+by, p.entry.Size)
+	return errorf(format.ErrFormat, "%s has %d bytes, and not the %d that were announced", p.entry.Name, p.entry.Size+by, p.entry.Size)
 }
 
 func (p *Packer) zeros(n int64) error {

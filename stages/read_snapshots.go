@@ -155,9 +155,12 @@ func (t *blobTee) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// maxDeflate is how much smaller gzip can make anything.
+const maxDeflate = 1032
+
 // heapSize is the size of a heap, unpacked. What the store says of it may be missing or wrong; then the heap is unpacked to count.
 func heapSize(ctx context.Context, b *Blob, says int64) (int64, error) {
-	if size := b.Size(); says >= 0 && size > 4 {
+	if size := b.Size(); says >= 0 && says/maxDeflate <= size && size > 4 {
 		var end [4]byte // of a gzip: the size of its last member, by 2^32
 		if err := b.ReadAt(end[:], size-4); err != nil {
 			return 0, err
