@@ -213,6 +213,9 @@ func (a *ownArchive) checkManifest(ctx context.Context) error {
 		}
 		return a.names.listed(n.Kind, x.Name, x.File)
 	})
+	if r.err != nil && r.err != io.EOF {
+		return r.err
+	}
 	if err != nil {
 		return manifestError(err)
 	}
