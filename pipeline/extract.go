@@ -42,13 +42,14 @@ type ExtractSummary struct {
 }
 
 // Extract takes files out of an archive without importing it. Of an archive in a file with an index and, if it is compressed, a seek table,
-// only what is needed is read; any other, also one that another program made, is read from front to back, to its end.
+// only what is needed is read. Any other, and any for the whole export, is read from front to back, to its end, with the checks of an import
+// but those of records and what they say of contents.
 //
-// Every content is compared with its SHA-256, and a heap that is unpacked with the hash of its record. Files come into the directory To when all
-// of them are right: all or none, over nothing that is there already. What goes to Stdout is written as it is read, so that it may be wrong, or
-// only a part, when Extract returns an error.
+// In an archive of ours every content is compared with its SHA-256; a heap that is unpacked also with the hash of its record. Files come into
+// the directory To when all of them are right: all or none, over nothing that is there already. What goes to Stdout is written as it is read, so
+// that it may be wrong, or only a part, when Extract returns an error.
 //
-// The whole export directory is one that import takes, here and, unless its snapshots are packed, in the reference; its manifest comes last.
+// The whole export is a directory that import takes, here and, unless its snapshots are packed, in the reference; its manifest comes last.
 //
 // Errors are a *MissingError for a name that the archive does not have, an *ExistsError, an *ArtifactError, and what the format package and the
 // system say.
@@ -58,22 +59,27 @@ func Extract(ctx context.Context, o ExtractOptions) (sum ExtractSummary, err err
 	if err != nil {
 		return sum, err
 	}
-	a, err := openSeekable(o.Path, o.fs)
-	if err != nil && !errors.Is(err, stages.ErrNotSeekable) {
-		return sum, err
-	}
 	x := &extraction{o: &o, names: names, sum: &sum, buf: make([]byte, stages.CopyBuffer)}
-	if err == nil {
-		defer func() { err = errors.Join(err, a.Close()) }()
-		err = x.fromFile(ctx, a)
-	} else {
-		err = x.fromStream(ctx)
-	}
+	err = x.run(ctx)
 	if x.out != nil {
 		err = errors.Join(err, x.out.abort())
 	}
 	sum.Seconds = time.Since(began).Seconds()
 	return sum, err
+}
+
+func (x *extraction) run(ctx context.Context) (err error) {
+	if x.names == nil {
+		return x.fromStream(ctx)
+	}
+	a, err := openSeekable(x.o.Path, x.o.fs)
+	if errors.Is(err, stages.ErrNotSeekable) {
+		return x.fromStream(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(x.fromFile(ctx, a), a.Close())
 }
 
 // check refuses what cannot be, and returns the names without those that come twice.

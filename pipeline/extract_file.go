@@ -20,9 +20,6 @@ type picked struct {
 // fromFile takes files out of an archive that is read at random.
 func (x *extraction) fromFile(ctx context.Context, a *stages.ArchiveFile) error {
 	x.progress = x.o.Status.AddBytes
-	if x.names == nil {
-		return x.everything(ctx, a)
-	}
 	files, err := x.pick(a)
 	if err != nil {
 		return err
@@ -89,29 +86,6 @@ func (x *extraction) take(ctx context.Context, a *stages.ArchiveFile, f picked, 
 		return x.put(ctx, f.name, r)
 	}
 	return x.heap(ctx, f.name, r, heapHash)
-}
-
-// everything makes an export directory. The index is verified as a whole, so that no file is left out.
-func (x *extraction) everything(ctx context.Context, a *stages.ArchiveFile) error {
-	x.o.Status.SetPhase("index", 0)
-	if err := a.Index().Verify(); err != nil {
-		return err
-	}
-	x.o.Status.SetPhase("extract", a.TarSize())
-	x.o.Status.SetArtifacts(int64(a.Index().Len()))
-	if err := x.open(ctx); err != nil {
-		return err
-	}
-	err := a.Index().Each(func(e format.ArchiveEntry) error {
-		if e.Name == format.ArchiveHeaderFile {
-			return nil
-		}
-		return x.take(ctx, a, picked{name: e.Name, entry: e}, "")
-	})
-	if err != nil {
-		return err
-	}
-	return x.out.commit(ctx)
 }
 
 // missing is the error for a name that Find does not find, once the whole index shows that it is not there.

@@ -364,8 +364,8 @@ func TestExtractDamaged(t *testing.T) {
 				continue
 			}
 			o = ExtractOptions{Path: p.path, To: filepath.Join(t.TempDir(), "to")}
-			if _, err := Extract(t.Context(), o); !errors.Is(err, want) {
-				t.Errorf("all, with another %s: %v", e.Name, err)
+			if _, err := Extract(t.Context(), o); err == nil {
+				t.Errorf("all, with another %s", e.Name)
 			}
 			nothingLeft(t, o.To)
 		}

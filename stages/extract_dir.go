@@ -1,7 +1,6 @@
 package stages
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +21,6 @@ const extractPrefix = ".swingport-extract-"
 // nothing that is there already, the manifest last; after a failure nothing is left.
 type ExtractDir struct {
 	*DirSink
-	whole    bool // a whole export
 	files    int
 	manifest bool // among the files
 }
@@ -38,7 +36,7 @@ func NewExtractDir(dir string, names []string, fsys *FS) (*ExtractDir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ExtractDir{DirSink: d, whole: names == nil}, nil
+	return &ExtractDir{DirSink: d}, nil
 }
 
 // Create begins a file; several may be written side by side. Its Close ends it; whoever does not come so far calls it too, and does not Commit.
@@ -68,13 +66,8 @@ func (e *extractFile) Close() error {
 	return e.d.close(e.f)
 }
 
-// Commit brings the files into place. Of a whole export the manifest has to be there, and to name the other files.
+// Commit brings the files into place.
 func (d *ExtractDir) Commit(ctx context.Context) error {
-	if d.whole {
-		if err := d.checkManifest(); err != nil {
-			return err
-		}
-	}
 	unlock, err := d.lockDir()
 	if err != nil {
 		return err
@@ -152,43 +145,6 @@ func ignoreEOF(err error) error {
 		return nil
 	}
 	return err
-}
-
-// checkManifest compares the manifest with the files that were written.
-func (d *ExtractDir) checkManifest() error {
-	f, err := os.Open(filepath.Join(d.work, format.ManifestFile))
-	if err != nil {
-		return errorf(format.ErrIncomplete, "the archive has no %s", format.ManifestFile)
-	}
-	defer f.Close()
-	m, err := format.ReadManifest(bufio.NewReader(f))
-	if err != nil {
-		return err
-	}
-	want := 1 + len(m.Artifacts)
-	check := func(name string) error {
-		if format.CheckArchiveName(name) == nil {
-			if _, err := os.Lstat(filepath.Join(d.work, name)); err == nil {
-				return nil
-			}
-		}
-		return errorf(format.ErrIncomplete, "the manifest names %s, which is not in the archive", quoted(name))
-	}
-	if m.Data != "" {
-		want++
-		if err := check(m.Data); err != nil {
-			return err
-		}
-	}
-	for _, a := range m.Artifacts {
-		if err := check(a.File); err != nil {
-			return &ArtifactError{a.Name, err}
-		}
-	}
-	if want != d.files {
-		return errorf(format.ErrMismatch, "the archive has %d files, the manifest names %d", d.files, want)
-	}
-	return nil
 }
 
 // CopyBuffer is the size of the pieces that files are moved in, in bytes.
