@@ -14,6 +14,7 @@ import (
 
 	"swingport/format"
 	"swingport/stages"
+	"swingport/testdata"
 )
 
 // faultCase is an import over an old store whose last commit is in its log.
@@ -26,7 +27,12 @@ func faultCase(t *testing.T, exportDir string) ImportOptions {
 // template makes one state directory, to be copied: making one takes another process.
 func template(t *testing.T) (o ImportOptions, fresh func() ImportOptions) {
 	o = faultCase(t, handMade().write(t))
-	return o, func() ImportOptions {
+	return o, copies(t, o)
+}
+
+// copies returns what makes a copy of the state directory to import into.
+func copies(t *testing.T, o ImportOptions) (fresh func() ImportOptions) {
+	return func() ImportOptions {
 		p := o
 		p.StateDir = t.TempDir()
 		if err := os.CopyFS(p.StateDir, os.DirFS(o.StateDir)); err != nil {
@@ -66,9 +72,35 @@ func checkOldOrNew(t *testing.T, stateDir, oldText, newText string) (isNew bool)
 func TestImportFaults(t *testing.T) {
 	t.Parallel()
 	o, fresh := template(t)
+	checkFaults(t, o, fresh, map[error]int64{syscall.EIO: 1, syscall.ENOSPC: 3})
+}
+
+// The same of an archive: of ours, and of one that is spooled in part.
+func TestImportFaultsOfArchives(t *testing.T) {
+	t.Parallel()
+	for name, o := range archiveTemplates(t) {
+		t.Run(name, func(t *testing.T) { checkFaults(t, o, copies(t, o), map[error]int64{syscall.EIO: 1, syscall.ENOSPC: 7}) })
+	}
+}
+
+// archiveTemplates are imports of archives, over an old store.
+func archiveTemplates(t *testing.T) map[string]ImportOptions {
+	dir := handMade().write(t)
+	o := faultCase(t, "")
+	ours, foreign := o, o
+	own, _ := testdata.Archive(t, dir, testdata.ArchiveOptions{Zstd: true, FrameSize: 3000})
+	ours.Archive, foreign.Archive = filepath.Join(t.TempDir(), "ours"), filepath.Join(t.TempDir(), "foreign")
+	put(t, ours.Archive, string(own))
+	put(t, foreign.Archive, string(testdata.ForeignTar(t, dir, testdata.ForeignOptions{Prefix: "./"})))
+	return map[string]ImportOptions{"ours": ours, "foreign": foreign}
+}
+
+// checkFaults imports with a fault at each operation, or at each of so many.
+func checkFaults(t *testing.T, o ImportOptions, fresh func() ImportOptions, faults map[error]int64) {
+	t.Helper()
 	oldText := strings.Replace(dump(t, o.StateDir), "pragma journal_mode wal", "pragma journal_mode delete", 1)
 	newText := newDump(t)
-	for fault, step := range map[error]int64{syscall.EIO: 1, syscall.ENOSPC: 3} {
+	for fault, step := range faults {
 		for n := int64(0); ; n += step {
 			o := fresh()
 			var count atomic.Int64
@@ -132,11 +164,25 @@ func leftovers(t *testing.T, dir string) string {
 func TestImportCancelled(t *testing.T) {
 	t.Parallel()
 	o, fresh := template(t)
+	checkCancelled(t, o, fresh, 3)
+}
+
+// The same of archives.
+func TestImportOfArchiveCancelled(t *testing.T) {
+	t.Parallel()
+	for name, o := range archiveTemplates(t) {
+		t.Run(name, func(t *testing.T) { checkCancelled(t, o, copies(t, o), 2) })
+	}
+}
+
+// checkCancelled imports, and cancels that at an operation.
+func checkCancelled(t *testing.T, o ImportOptions, fresh func() ImportOptions, step int64) {
+	t.Helper()
 	oldText := strings.Replace(dump(t, o.StateDir), "pragma journal_mode wal", "pragma journal_mode delete", 1)
 	newText := newDump(t)
 	why := errors.New("somebody pressed a key")
 	done := false
-	for n := int64(0); !done; n += 3 {
+	for n := int64(0); !done; n += step {
 		o := fresh()
 		ctx, cancel := context.WithCancelCause(context.Background())
 		var count atomic.Int64
