@@ -19,7 +19,9 @@ import (
 func compared(t *testing.T, o DiffOptions) (DiffReport, []string) {
 	t.Helper()
 	var lines []string
-	o.Each = func(d Difference) { lines = append(lines, strings.TrimRight(fmt.Sprintf("%s %s in %s: %s", d.What, d.Name, d.In, d.Detail), ": ")) }
+	o.Each = func(d Difference) {
+		lines = append(lines, strings.TrimRight(fmt.Sprintf("%s %s in %s: %s", d.What, d.Name, d.In, d.Detail), ": "))
+	}
 	r, err := Diff(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -59,11 +59,10 @@ func isDamage(err error) bool {
 // open opens the source, in a way that does not end at the first missing file.
 func (v *verify) open(ctx context.Context) (stages.Source, error) {
 	if v.report.Kind == KindExportDir {
-		d, err := stages.OpenDir(v.o.ExportDir, v.o.fs)
+		d, err := stages.InspectDir(v.o.ExportDir, v.o.fs, v.note)
 		if err != nil {
 			return nil, err
 		}
-		d.Lenient = true
 		return d, nil
 	}
 	in, err := stages.OpenInput(ctx, v.o.Archive, v.o.Stdin, v.o.fs, v.o.Status.AddBytes)
@@ -101,7 +100,12 @@ func (x *verifyExport) manifest() {
 	if !m.HasBlockHeight {
 		x.note(errors.New("the manifest has no block height"))
 	}
-	if asked := x.o.ArtifactMode; asked != "" && asked != AutoMode && asked != format.None {
+	asked := x.o.ArtifactMode
+	switch {
+	case asked == "" || asked == AutoMode:
+	case asked == format.None:
+		x.mode = asked
+	default:
 		enough := *m // but for what was said already
 		enough.HasBlockHeight, enough.Data, enough.ArtifactsLater = true, format.ExportDataFile, true
 		if _, err := format.ImportMode(asked, &enough); err != nil {
@@ -169,7 +173,11 @@ func (x *verifyExport) readHead(ctx context.Context) error {
 		return err
 	}
 	x.phase("export data", size)
-	return errors.Join(x.head.Read(ctx, r), r.Close())
+	late := &stages.LateReader{R: r}
+	if err := errors.Join(x.head.Read(ctx, late), r.Close()); err != nil {
+		return err
+	}
+	return late.Err
 }
 
 // readArtifacts reads all artifacts; where that ends early, what was passed on before is still checked.
@@ -198,6 +206,7 @@ func (x *verifyExport) wanted(name string) (bool, error) {
 	ok, err := x.parts.Wanted(name)
 	if err != nil && !x.partOfData.Load() {
 		x.note(&ArtifactError{Name: name, Err: err})
+		x.parts.Present(name)
 	}
 	return ok && err == nil, nil
 }
@@ -211,7 +220,8 @@ func (x *verifyExport) readTail(ctx context.Context) error {
 		return err
 	}
 	if r != nil {
-		if err := errors.Join(x.tail.Read(ctx, r), r.Close()); err != nil {
+		late := &stages.LateReader{R: r}
+		if err := errors.Join(x.tail.Read(ctx, late), r.Close(), late.Err); err != nil {
 			return err
 		}
 	}

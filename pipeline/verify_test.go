@@ -36,21 +36,3 @@ func TestVerifyStore(t *testing.T) {
 		}
 	}
 }
-
-// So have the reference's exports of them, as directories, archives, and archives by other programs.
-func TestVerifyExports(t *testing.T) {
-	for _, store := range testdata.Stores {
-		for _, mode := range testdata.Modes {
-			for _, data := range []string{"all", "skip"} {
-				dir, _ := testdata.Export(t, store, mode, data)
-				if dir == "" {
-					continue // the reference refuses that
-				}
-				_, defects := verified(t, VerifyOptions{ExportDir: dir})
-				if len(defects) > 0 {
-					t.Errorf("%s:\n%s", store, strings.Join(defects, "\n"))
-				}
-			}
-		}
-	}
-}

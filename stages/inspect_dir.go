@@ -1,14 +1,71 @@
 package stages
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 
 	"swingport/format"
 )
+
+// InspectDir is OpenDir for whoever looks for all that is wrong: found is told what is wrong with SHA256SUMS, and whether the manifest is not
+// what it says. The directory is lenient.
+func InspectDir(path string, fsys *FS, found func(error)) (*Dir, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	d := &Dir{path: path, root: root, fsys: fsys, Lenient: true}
+	if err := d.inspect(found); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return d, nil
+}
+
+func (d *Dir) inspect(found func(error)) (err error) {
+	if d.sums, err = d.readChecksums(); err != nil {
+		found(err)
+	}
+	if _, ok := d.sums[format.ManifestFile]; !ok && d.sums != nil {
+		found(notListed(format.ManifestFile))
+	}
+	f, _, err := d.openPlain(format.ManifestFile)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var r io.Reader = f
+	if want, ok := d.sums[format.ManifestFile]; ok {
+		r = &checkedFile{f: f, name: format.ManifestFile, want: want, sum: sha256.New()}
+	}
+	late := &LateReader{R: r}
+	if d.manifest, err = format.ReadManifest(late); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Join(d.path, format.ManifestFile), err)
+	}
+	if late.Err != nil {
+		found(late.Err)
+	}
+	return nil
+}
+
+// LateReader reads on to the end of what shows only there that it is not what it should be. Err is that.
+type LateReader struct {
+	R   io.Reader
+	Err error
+}
+
+func (l *LateReader) Read(p []byte) (int, error) {
+	n, err := l.R.Read(p)
+	if errors.Is(err, format.ErrHashMismatch) || errors.Is(err, format.ErrMismatch) {
+		l.Err, err = err, io.EOF
+	}
+	return n, err
+}
 
 // goName is a file of an export by the chain's Go code, see format/FORMAT.md.
 var goName = regexp.MustCompile(`^[0-9]+-(snapshot|transcript|bundle)-`)

@@ -18,6 +18,16 @@ func newCurrentRecord(e *format.Entry) *currentRecord {
 	return &currentRecord{string(vat), string(e.Value)}
 }
 
+// checkKey compares the record of a snapshot with its key, which import does not.
+func (r *Record) checkKey(e *format.Entry) {
+	if r.kind != snapshotRecord || r.null || r.err != nil {
+		return
+	}
+	if err := r.snapshot.CheckKey(e.Key); err != nil {
+		r.err = fmt.Errorf("export data %s: %w", quoted(string(e.Key)), err)
+	}
+}
+
 // NewInspection returns an empty collection for Inspect. found is told by Settle of the records that no later line replaced and that are
 // none, in the order of the lines; they are left out.
 func NewInspection(found func(error)) *Metadata {
@@ -170,8 +180,11 @@ func (m *Metadata) Missing(mode format.ArtifactMode, found func(error)) {
 	for _, i := range m.vatsByName() {
 		v := &m.vats[i]
 		from, to, known := m.needs(v, mode)
-		for _, j := range v.spans {
+		for n, j := range v.spans {
 			s := &m.spans[j]
+			if n > 0 && m.spans[v.spans[n-1]].start == s.start {
+				continue // Inspect says that there are two
+			}
 			empty := int(j) == v.current && s.start == s.end // needed for its record alone
 			if known && !s.stored && s.hasEnd && (s.start < to && s.end > from || empty) {
 				missing(spanName(m.Span(int(j))))

@@ -181,7 +181,8 @@ func StoreMetadata(ctx context.Context, s *Store, found func(error)) (m *Metadat
 			if err := format.ParseLine(bytes.TrimSuffix(line, []byte("\n")), &entry); err != nil {
 				return err
 			}
-			r := parseRecordLine(&entry, true)
+			r := parseRecordLine(&entry, false)
+			r.checkKey(&entry)
 			_, twice := m.index[r.key]
 			if twice || m.currents[r.key] != nil {
 				found(errorf(format.ErrDuplicate, "two rows for the record %s", entry.Key))

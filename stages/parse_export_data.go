@@ -174,8 +174,11 @@ func (x *ExportData) parseLine(e *Entries, entry *format.Entry, line []byte) err
 	if string(entry.Tag()) != "kv" {
 		e.Others++
 		if x.lines != KVLines {
-			// Whoever looks for all that is wrong wants keys compared too.
-			e.Records = append(e.Records, parseRecordLine(entry, x.lines == RepairLines || x.Defect != nil))
+			r := parseRecordLine(entry, x.lines == RepairLines)
+			if x.Defect != nil {
+				r.checkKey(entry)
+			}
+			e.Records = append(e.Records, r)
 		}
 		return nil
 	}

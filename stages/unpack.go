@@ -240,6 +240,17 @@ func (a *Artifacts) Unpack(ctx context.Context) error {
 	})
 }
 
+// Present makes the span count as present whose start is that of an artifact's name; its end may be another one.
+func (a *Artifacts) Present(artifact string) {
+	name, err := format.ParseName(artifact)
+	if err != nil || name.Kind != format.KindTranscript {
+		return
+	}
+	if i, ok := a.meta.findSpan(name.VatID, name.Pos); ok {
+		a.meta.markStored(spanRecord, i)
+	}
+}
+
 // present finds the record of an artifact.
 func (a *Artifacts) present(name format.Name) *present {
 	p := &present{meta: a.meta}
