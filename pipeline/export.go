@@ -88,16 +88,20 @@ func (x *export) stages(ctx context.Context) error {
 
 	r.stage("read rows", x.readRows, x.tables)
 	if x.withData() {
-		r.workers("sort kv", stages.SortWorkers(o.Workers), func(ctx context.Context) error { return x.sorter.Work(ctx, x.tables.KV) }, x.sorted)
+		r.workers("sort kv", x.sortWorkers(), func(ctx context.Context) error { return x.sorter.Work(ctx, x.tables.KV) }, x.sorted)
+	}
+	if x.withData() && !x.wants.unchecked {
 		r.stage("export data", x.exportData, x.lines)
 	}
 	r.stage("assemble spans", func(ctx context.Context) error { return x.spans.Run(ctx, x.tables.Items) }, x.artifacts)
 	r.stage("read snapshots", x.readSnapshots, x.heaps)
 	r.stage("read bundles", func(ctx context.Context) error { return stages.ReadBundles(ctx, x.store, x.plan, x.bundles) }, x.bundles)
-	if x.wants.ordered {
+	switch {
+	case x.wants.unchecked: // the sink has stages of its own for what was read
+	case x.wants.ordered:
 		r.stage("order artifacts", x.inOrder, x.queue)
 		r.workers("check", o.Workers, x.checkInOrder)
-	} else {
+	default:
 		for _, in := range []*stages.Link[*stages.Artifact]{x.artifacts, x.heaps, x.bundles} {
 			r.workers("check", o.Workers, func(ctx context.Context) error { return x.check.Work(ctx, in, x.send) }, x.parts)
 		}

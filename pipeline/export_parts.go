@@ -55,7 +55,7 @@ func newExport(o ExportOptions, store *stages.Store, plan *stages.Plan, sink sin
 	if temp == "" {
 		temp = sink.tempDir()
 	}
-	x.tables = stages.NewTables(plan.NeedsItems(), x.withData(), stages.SortWorkers(o.Workers))
+	x.tables = stages.NewTables(plan.NeedsItems(), x.withData(), x.sortWorkers())
 	x.sorter = stages.NewKVSorter(temp, o.fs)
 	x.sorter.Count = x.wants.size
 	x.lines = stages.NewLink("export data", 4, (*stages.Chunk).Release)
@@ -106,6 +106,11 @@ func (x *export) readRows(ctx context.Context) error {
 	return stages.Sweep(ctx, x.store, x.tables, x.o.Status.AddBytes, defect)
 }
 
+// sortWorkers is how many workers sort the rows of kvStore.
+func (x *export) sortWorkers() int {
+	return stages.SortWorkers(min(x.o.Workers, cmp.Or(x.wants.sortWorkers, x.o.Workers)))
+}
+
 // withData reports whether the sink gets the export data.
 func (x *export) withData() bool { return x.wants.data && x.o.ExportDataMode == format.All }
 
@@ -126,7 +131,9 @@ func (x *export) readSnapshots(ctx context.Context) error {
 	if x.wants.ordered {
 		ahead = heapsAhead
 	}
-	return stages.NewSnapshotReader(x.store, x.wants.snapshots, x.o.Workers, ahead).Run(ctx, x.plan, x.heaps)
+	r := stages.NewSnapshotReader(x.store, x.wants.snapshots, x.o.Workers, ahead)
+	r.Unchecked = x.wants.unchecked
+	return r.Run(ctx, x.plan, x.heaps)
 }
 
 // exportData waits until every row is in a sorted run.

@@ -34,10 +34,16 @@ type wants struct {
 	// complete. Else every link of x.parts has its own artifacts, several side by side.
 	ordered bool
 
+	// unchecked: the sink takes artifacts as they are read, in x.heaps, x.bundles and x.artifacts, checks them itself, and takes the rows of
+	// kvStore from x.sorter. Nothing is hashed in front of it.
+	unchecked bool
+
 	snapshots format.SnapshotForm // as the reference exports them, or as the store holds them
 	data      bool                // the export data, where the options ask for it
 	sums      bool                // the SHA-256 of each artifact
 	size      bool                // the length of the export data before it comes
+
+	sortWorkers int // at most; 0 means as many as an export has
 
 	// again: abort leaves nothing, so that another try with a less complete mode may follow.
 	again bool

@@ -120,7 +120,7 @@ func (p *pulled) Read(b []byte) (int, error) {
 
 func (p *pulled) Close() error {
 	p.stop()
-	p.err = errStopped
+	p.rest, p.err = nil, errStopped
 	return nil
 }
 
