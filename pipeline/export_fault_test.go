@@ -33,10 +33,43 @@ func countOps(t *testing.T, o ExportOptions) int64 {
 	t.Helper()
 	var n atomic.Int64
 	o.fs = &stages.FS{Before: func(stages.Op) error { n.Add(1); return nil }}
-	if _, _, err := runExport(t, o); err != nil {
+	if o.ExportDir == "" && o.Archive == "" {
+		o.ExportDir = filepath.Join(t.TempDir(), "export")
+	}
+	if _, err := Export(context.Background(), o); err != nil {
 		t.Fatal(err)
 	}
 	return n.Load()
+}
+
+// eachFault runs a test for each store and each kind of target: a directory that is not there yet, and archives in one that is.
+func eachFault(t *testing.T, run func(t *testing.T, state string, options func() ExportOptions)) {
+	for _, target := range []string{"export", "x.tar", "x.tar.zst"} {
+		for name, state := range faultStores(t) {
+			t.Run(name+" to "+target, func(t *testing.T) {
+				run(t, state, func() ExportOptions {
+					o := archival(state)
+					path := filepath.Join(t.TempDir(), target)
+					if target == "export" {
+						o.ExportDir = path
+					} else {
+						o.Checksums, o.Archive = false, path
+					}
+					return o
+				})
+			})
+		}
+	}
+}
+
+// cleared fails a test where a failed export left anything.
+func cleared(t *testing.T, o ExportOptions) {
+	t.Helper()
+	if o.Archive != "" {
+		nothingBeside(t, o.Archive)
+		return
+	}
+	nothingLeft(t, o.ExportDir)
 }
 
 func archival(state string) ExportOptions {
@@ -50,17 +83,15 @@ func faultStores(t *testing.T) map[string]string {
 
 // Whichever operation fails, the export fails with that error, leaves nothing, and the store as it was.
 func TestExportFailsAtEachOperation(t *testing.T) {
-	for name, state := range faultStores(t) {
-		t.Run(name, func(t *testing.T) { exportFailsAtEach(t, state) })
-	}
+	eachFault(t, exportFailsAtEach)
 }
 
-func exportFailsAtEach(t *testing.T, state string) {
+func exportFailsAtEach(t *testing.T, state string, options func() ExportOptions) {
 	noLeaks(t)
 	before := dirContent(t, state)
-	ops := countOps(t, archival(state))
+	ops := countOps(t, options())
 	tidied := true
-	if ops < 40 {
+	if ops < 20 {
 		t.Fatalf("only %d operations", ops)
 	}
 	step := max(1, ops/40)
@@ -70,7 +101,7 @@ func exportFailsAtEach(t *testing.T, state string) {
 	for at := int64(1); at <= ops; at += step {
 		var n atomic.Int64
 		var failed atomic.Pointer[stages.Op]
-		o := archival(state)
+		o := options()
 		o.fs = &stages.FS{Before: func(op stages.Op) error {
 			if n.Add(1) != at {
 				return nil
@@ -78,7 +109,7 @@ func exportFailsAtEach(t *testing.T, state string) {
 			failed.Store(&op)
 			return syscall.ENOSPC
 		}}
-		dir, _, err := runExport(t, o)
+		_, err := Export(context.Background(), o)
 		op := failed.Load()
 		switch {
 		case op == nil && err != nil: // this run needed fewer
@@ -91,10 +122,10 @@ func exportFailsAtEach(t *testing.T, state string) {
 			continue
 		case err == nil:
 			continue
-		case strings.HasPrefix(op.Path, filepath.Dir(dir)) && !errors.Is(err, syscall.ENOSPC):
+		case filepath.Dir(op.Path) != state && !errors.Is(err, syscall.ENOSPC):
 			t.Errorf("operation %d, %+v: %v", at, *op, err)
 		}
-		nothingLeft(t, dir)
+		cleared(t, o)
 	}
 	after := dirContent(t, state)
 	if !tidied {
@@ -107,14 +138,12 @@ func exportFailsAtEach(t *testing.T, state string) {
 
 // Cancelled at any operation, an export ends with the cause, leaves nothing, and calls nothing damaged.
 func TestExportCancelledAtEachOperation(t *testing.T) {
-	for name, state := range faultStores(t) {
-		t.Run(name, func(t *testing.T) { exportCancelledAtEach(t, state) })
-	}
+	eachFault(t, exportCancelledAtEach)
 }
 
-func exportCancelledAtEach(t *testing.T, state string) {
+func exportCancelledAtEach(t *testing.T, _ string, options func() ExportOptions) {
 	noLeaks(t)
-	ops := countOps(t, archival(state))
+	ops := countOps(t, options())
 	why := errors.New("the user has enough")
 	step := max(1, ops/40)
 	if testing.Short() {
@@ -123,8 +152,7 @@ func exportCancelledAtEach(t *testing.T, state string) {
 	for at := int64(1); at <= ops; at += step {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		var n atomic.Int64
-		o := archival(state)
-		o.ExportDir = filepath.Join(t.TempDir(), "export")
+		o := options()
 		o.fs = &stages.FS{Before: func(stages.Op) error {
 			if n.Add(1) == at {
 				cancel(why)
@@ -134,24 +162,27 @@ func exportCancelledAtEach(t *testing.T, state string) {
 		_, err := Export(ctx, o)
 		cancel(nil)
 		if err == nil {
-			if _, err := os.Stat(filepath.Join(o.ExportDir, format.ManifestFile)); err != nil {
-				t.Errorf("operation %d: no error and no manifest", at)
+			whole := o.Archive
+			if whole == "" {
+				whole = filepath.Join(o.ExportDir, format.ManifestFile)
+			}
+			if _, err := os.Stat(whole); err != nil {
+				t.Errorf("operation %d: no error and no export: %v", at, err)
 			}
 			continue // it came too late
 		}
 		if !errors.Is(err, why) || strings.Contains(err.Error(), "page") || strings.Contains(err.Error(), "damaged") {
 			t.Errorf("operation %d: %v", at, err)
 		}
-		nothingLeft(t, o.ExportDir)
+		cleared(t, o)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(why)
-	o := archival(state)
-	o.ExportDir = filepath.Join(t.TempDir(), "export")
+	o := options()
 	if _, err := Export(ctx, o); !errors.Is(err, why) {
 		t.Errorf("cancelled before it began: %v", err)
 	}
-	nothingLeft(t, o.ExportDir)
+	cleared(t, o)
 }
 
 // TestKilledExport is the process that TestExportKilled kills: it exports, and kills itself at an operation.
