@@ -79,7 +79,9 @@ func TestImportFaults(t *testing.T) {
 func TestImportFaultsOfArchives(t *testing.T) {
 	t.Parallel()
 	for name, o := range archiveTemplates(t) {
-		t.Run(name, func(t *testing.T) { checkFaults(t, o, copies(t, o), map[error]int64{syscall.EIO: 1, syscall.ENOSPC: 7}) })
+		t.Run(name, func(t *testing.T) {
+			checkFaults(t, o, copies(t, o), map[error]int64{syscall.EIO: 1, syscall.ENOSPC: 7})
+		})
 	}
 }
 

@@ -19,8 +19,8 @@ import (
 	"swingport/testdata"
 )
 
-// pipes are the kinds of pipes that an archive may come through.
-var pipes = map[string]func(t *testing.T) (r io.Reader, w io.WriteCloser){
+// inputs are the kinds of pipes that an archive may come through.
+var inputs = map[string]func(t *testing.T) (r io.Reader, w io.WriteCloser){
 	"pipe": func(t *testing.T) (io.Reader, io.WriteCloser) {
 		r, w, err := os.Pipe()
 		if err != nil {
@@ -63,7 +63,7 @@ func TestImportFromSilentPipe(t *testing.T) {
 	spoiled[entries[1].Offset]++ // the heap; nothing more comes behind the next header
 	foreign := testdata.ForeignTar(t, dir, testdata.ForeignOptions{Reverse: true})
 	why := errors.New("somebody pressed a key")
-	for kind, pipe := range pipes {
+	for kind, pipe := range inputs {
 		for _, c := range []struct {
 			name  string
 			data  []byte
@@ -118,7 +118,7 @@ func TestImportFromSilentPipe(t *testing.T) {
 func TestImportFromPipe(t *testing.T) {
 	t.Parallel()
 	data, _ := testdata.Archive(t, handMade().write(t), testdata.ArchiveOptions{Zstd: true, FrameSize: 5000})
-	for kind, pipe := range pipes {
+	for kind, pipe := range inputs {
 		r, w := pipe(t)
 		go func() {
 			defer w.Close()
