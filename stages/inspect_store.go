@@ -183,9 +183,11 @@ func StoreMetadata(ctx context.Context, s *Store, found func(error)) (m *Metadat
 			}
 			r := parseRecordLine(&entry, false)
 			r.checkKey(&entry)
-			_, twice := m.index[r.key]
-			if twice || m.currents[r.key] != nil {
+			if _, twice := m.index[r.key]; twice && r.kind == bundleRecord {
 				found(errorf(format.ErrDuplicate, "two rows for the record %s", entry.Key))
+			}
+			for m.index[r.key] != (recordAt{}) {
+				r.key[0]++ // both are kept: Inspect says what is wrong with that
 			}
 			m.Add(r)
 		}

@@ -1,0 +1,177 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"swingport/format"
+	"swingport/stages"
+	"swingport/testdata"
+)
+
+// A store with one thing wrong has the one defect that says so.
+func TestVerifyStoreDefects(t *testing.T) {
+	for _, c := range []struct {
+		defect string
+		spoil  func(b *testdata.Builder)
+		o      VerifyOptions
+		mode   string // that the store is verified for; "" is archival
+		want   []string
+	}{
+		{defect: "nothing"},
+		{defect: "item changed", spoil: func(b *testdata.Builder) {
+			b.Exec("UPDATE transcriptItems SET item = 'x' WHERE vatID = 'v12' AND position = 0")
+		}, want: []string{`transcript.v12.0.1: artifact transcript.v12.0.1 hash is "` + spanHash("x") + `", metadata says "0a81e9710a6d9ac18263c3d9ae156f19a7498da54b8760b7bc3202afbac3f852"`}},
+		{defect: "item missing in the middle", spoil: func(b *testdata.Builder) {
+			b.Exec("DELETE FROM transcriptItems WHERE vatID = 'v8' AND position = 20")
+		}, want: []string{"transcript.v8.0.52: 51 of its 52 items are there"}},
+		{defect: "first item missing", spoil: func(b *testdata.Builder) {
+			b.Exec("DELETE FROM transcriptItems WHERE vatID = 'v8' AND position = 0")
+		}, mode: "operational", want: []string{"transcript.v8.0.52: 51 of its 52 items are there"}},
+		{defect: "item changed that is not valid UTF-8", spoil: func(b *testdata.Builder) {
+			b.Exec("UPDATE transcriptItems SET item = CAST(x'ff' AS TEXT) WHERE vatID = 'v12' AND position = 0")
+		}, want: []string{
+			`transcript.v12.0.1: artifact transcript.v12.0.1 hash is "7cc58e9c8add44d44b5427865cff7e2e17ce8dbeab39411914a40b1a85d17e56", metadata says "0a81e9710a6d9ac18263c3d9ae156f19a7498da54b8760b7bc3202afbac3f852"`}},
+		{defect: "heap changed", spoil: heap("v13", 1, testdata.Gzip([]byte("another heap"))), want: []string{
+			`snapshot.v13.1: snapshot snapshot.v13.1 hash is "ab1d266cdf48ba26e648aad017f4afa73482ed093516c8a85469596d82886019", metadata says "20fe375ed590fd324622fb92f147a01b56d9dd6e86a971b63d61af1e6f0ffdce"`}},
+		{defect: "heap no gzip", spoil: heap("v13", 1, []byte("this is no gzip at all")), want: []string{
+			"snapshot.v13.1: unpack the stored gzip: gzip: invalid header"}},
+		{defect: "heap empty", spoil: heap("v13", 1, []byte{}), want: []string{
+			"snapshot.v13.1: unpack the stored gzip: unexpected EOF"}},
+		{defect: "heap cut", spoil: func(b *testdata.Builder) {
+			b.Exec("UPDATE snapshots SET compressedSnapshot = substr(compressedSnapshot, 1, 100) WHERE vatID = 'v13'")
+		}, want: []string{
+			"snapshot.v13.1: unpack the stored gzip: unexpected EOF"}},
+		{defect: "old heap changed", spoil: heap("v1", 5, testdata.Gzip([]byte("another heap"))), want: []string{
+			`snapshot.v1.5: snapshot snapshot.v1.5 hash is "ab1d266cdf48ba26e648aad017f4afa73482ed093516c8a85469596d82886019", metadata says "83f75d42d6c8798ef7c871a64baca0196323c4118b4f6fd2a4340fa49059f07c"`}},
+		{defect: "heap in use pruned", spoil: heap("v13", 1, nil), want: []string{
+			"snapshot.v13.1: pruned, and in use"}},
+		{defect: "old heap pruned", spoil: heap("v1", 5, nil)},
+		{defect: "bundle changed", spoil: func(b *testdata.Builder) {
+			b.Exec("UPDATE bundles SET bundle = replace(bundle, 'a', 'b') WHERE bundleID LIKE 'b0-28e8%'")
+		}, want: []string{
+			`bundle.b0-28e8a5e4847c8d869c987ff5ae78b3315ca70936b6c9e1f0aa3bf250979f8caf: bundleID "b0-28e8a5e4847c8d869c987ff5ae78b3315ca70936b6c9e1f0aa3bf250979f8caf" does not match bundle artifact`}},
+		{defect: "bundle pruned", spoil: func(b *testdata.Builder) { b.Exec("UPDATE bundles SET bundle = NULL WHERE bundleID LIKE 'b0-28e8%'") }, want: []string{
+			`bundle.b0-28e8a5e4847c8d869c987ff5ae78b3315ca70936b6c9e1f0aa3bf250979f8caf: bundle "b0-28e8a5e4847c8d869c987ff5ae78b3315ca70936b6c9e1f0aa3bf250979f8caf" pruned`}},
+		{defect: "bundle is a number", spoil: func(b *testdata.Builder) { b.Exec("UPDATE bundles SET bundle = 7 WHERE bundleID LIKE 'b0-28e8%'") }, want: []string{
+			"bundle b0-28e8a5e4847c8d869c987ff5ae78b3315ca70936b6c9e1f0aa3bf250979f8caf is stored as integer"}},
+		{defect: "old span pruned", spoil: func(b *testdata.Builder) {
+			b.Exec("DELETE FROM transcriptItems WHERE vatID = 'v1' AND position < 6")
+		}, mode: "replay"},
+		{defect: "old span pruned, and needed", spoil: func(b *testdata.Builder) {
+			b.Exec("DELETE FROM transcriptItems WHERE vatID = 'v1' AND position < 6")
+		}, o: VerifyOptions{ArtifactMode: "archival"}, want: []string{
+			"transcript.v1.0.6: 0 of its 6 items are there"}},
+		{defect: "span ends early", spoil: func(b *testdata.Builder) {
+			b.Exec("UPDATE transcriptSpans SET endPos = 5 WHERE vatID = 'v1' AND startPos = 0")
+		}, want: []string{
+			`transcript.v1.0.5: artifact transcript.v1.0.5 hash is "0b987bdf669e2d098f58eb313b3cc96784392297ff33bb9d119889ba81bfdd1a", metadata says "0ee9ed92889cf43d39ff238e925902c9f364c76caf79062a0239810611166d1b"`,
+			"transcript.v1.6.14: the span before it ends at 5: the spans of vat v1 do not follow one another"}},
+		{defect: "record of a span missing", spoil: func(b *testdata.Builder) {
+			b.Exec("DELETE FROM transcriptSpans WHERE vatID = 'v1' AND startPos = 6")
+		}, want: []string{
+			"transcript.v1.14.16: the span before it ends at 6: the spans of vat v1 do not follow one another"}},
+		{defect: "record of the first span missing", spoil: func(b *testdata.Builder) {
+			b.Exec("DELETE FROM transcriptSpans WHERE vatID = 'v1' AND startPos = 0")
+			b.Exec("DELETE FROM transcriptItems WHERE vatID = 'v1' AND position < 6")
+		}, o: VerifyOptions{ArtifactMode: "archival"}, want: []string{
+			"incomplete archival transcript: 31 vs 37 of vat v1"}},
+		{defect: "current span not the last", spoil: func(b *testdata.Builder) {
+			b.Exec("UPDATE transcriptSpans SET isCurrent = NULL WHERE vatID = 'v1'")
+			b.Exec("UPDATE transcriptSpans SET isCurrent = 1 WHERE vatID = 'v1' AND startPos = 28")
+		}, want: []string{
+			"transcript.v1.28.35: it is current, and not the last span of vat v1"}},
+		{defect: "hash missing", spoil: func(b *testdata.Builder) {
+			b.Exec("UPDATE transcriptSpans SET hash = NULL WHERE vatID = 'v12' AND startPos = 0")
+		}, want: []string{
+			`export data "transcript.v12.0": transcript metadata missing hash: {"endPos":1,"hash":null,"incarnation":0,"isCurrent":0,"startPos":0,"vatID":"v12"}`,
+			`transcript.v12.0.1: artifact transcript.v12.0.1 hash is "0a81e9710a6d9ac18263c3d9ae156f19a7498da54b8760b7bc3202afbac3f852", metadata says "null"`}},
+		{defect: "start is no number", spoil: func(b *testdata.Builder) {
+			b.Exec("UPDATE transcriptSpans SET startPos = 'x' WHERE vatID = 'v12' AND startPos = 0")
+		}, want: []string{
+			"transcript span v12.x.1 has no vatID or positions"}},
+		{defect: "vat without a name for a file", spoil: func(b *testdata.Builder) {
+			b.Exec("UPDATE transcriptSpans SET vatID = 'v/12' WHERE vatID = 'v12'")
+			b.Exec("UPDATE transcriptItems SET vatID = 'v/12' WHERE vatID = 'v12'")
+		}, want: []string{
+			`transcript.v/12.0.1: artifact "transcript.v/12.0.1" cannot be a file name`,
+			`transcript.v/12.1.1: artifact "transcript.v/12.1.1" cannot be a file name`}},
+		{defect: "two snapshots in use", spoil: func(b *testdata.Builder) {
+			loosen(b, "snapshots")
+			b.Exec("UPDATE snapshots SET inUse = 1 WHERE vatID = 'v1' AND snapPos = 5")
+		}, want: []string{
+			"vat v1 has 2 snapshots in use: snapshot.v1.5, snapshot.v1.34"}},
+		{defect: "two current spans", spoil: func(b *testdata.Builder) {
+			loosen(b, "transcriptSpans")
+			b.Exec("UPDATE transcriptSpans SET isCurrent = 1 WHERE vatID = 'v1' AND startPos = 28")
+		}, want: []string{
+			"transcript.v1.28.35: it is current, and not the last span of vat v1"}},
+		{defect: "two rows of a key", spoil: func(b *testdata.Builder) {
+			loosen(b, "kvStore")
+			b.Exec("INSERT INTO kvStore VALUES ('B', 'x')")
+		}, want: []string{
+			`kvStore has two rows of key "B": the database is damaged: reading ended here`}},
+		{defect: "two items at a position", spoil: func(b *testdata.Builder) {
+			loosen(b, "transcriptItems")
+			b.Exec("INSERT INTO transcriptItems SELECT * FROM transcriptItems WHERE vatID = 'v8' AND position IN (7, 9)")
+		}, want: []string{
+			"transcript.v8.0.52: vat v8 has two items at position 7: the database is damaged"}},
+		{defect: "key is a blob", spoil: func(b *testdata.Builder) { b.Exec("INSERT INTO kvStore VALUES (x'61', 'x')") }, want: []string{
+			"DIR/swingstore.sqlite: page 29: kvStore: key must be a string, not blob"}},
+		{defect: "position is no integer", spoil: func(b *testdata.Builder) { b.Exec("INSERT INTO transcriptItems VALUES ('v1', 1.5, 'x', 0)") }, want: []string{
+			`DIR/swingstore.sqlite: page 70: transcriptItems: vat "v1" has an item at position 1.5, which is no integer`}},
+		{defect: "value is a number", spoil: func(b *testdata.Builder) { b.Exec("UPDATE kvStore SET value = 7.5 WHERE key = 'B'") }},
+		{defect: "item of no span", spoil: func(b *testdata.Builder) { b.Exec("INSERT INTO transcriptItems VALUES ('v1', 900, 'x', 0)") }},
+	} {
+		t.Run(c.defect, func(t *testing.T) {
+			b := testdata.Open(t, testdata.Store(t, "tiny"))
+			if c.spoil != nil {
+				c.spoil(b)
+			}
+			b.Close()
+			c.o.StateDir = b.Dir
+			r, got := verified(t, c.o)
+			if c.mode == "" {
+				c.mode = "archival"
+			}
+			for i := range got {
+				got[i] = strings.ReplaceAll(got[i], b.Dir, "DIR")
+			}
+			if !slices.Equal(got, c.want) || r.ArtifactMode != c.mode {
+				t.Errorf("%s, defects:\n%s\nnot\n%s", r.ArtifactMode, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+			}
+		})
+	}
+}
+
+// heap changes what is stored of a snapshot.
+func heap(vat string, pos int, blob []byte) func(b *testdata.Builder) {
+	return func(b *testdata.Builder) {
+		b.Exec("UPDATE snapshots SET compressedSnapshot = ? WHERE vatID = ? AND snapPos = ?", blob, vat, pos)
+	}
+}
+
+// loosen makes a table one without constraints and indexes.
+func loosen(b *testdata.Builder, table string) {
+	b.Exec("CREATE TABLE loose AS SELECT * FROM " + table)
+	b.Exec("DROP TABLE " + table)
+	b.Exec("ALTER TABLE loose RENAME TO " + table)
+}
+
+var _ = context.Background
+var _ = binary.BigEndian
+var _ = errors.New
+var _ = fmt.Sprint
+var _ = os.Open
+var _ = filepath.Join
+var _ time.Time
+var _ format.Kind
+var _ stages.Store
