@@ -102,26 +102,29 @@ func (x *extraction) fromStream(ctx context.Context) (err error) {
 // wants reports whether a file was asked for by name, or everything.
 func (x *extraction) wants(name string) bool { return x.names == nil || slices.Contains(x.names, name) }
 
-// laterFile is a file that begins with the first write, if it is wanted.
+// laterFile is a file that begins with the first write, if it is wanted. It is sticky: whoever reads the same bytes may try again after an error.
 type laterFile struct {
 	x      *extraction
 	ctx    context.Context
 	name   string
 	wanted bool
 	w      io.WriteCloser
+	err    error
 }
 
 func (f *laterFile) Write(p []byte) (n int, err error) {
 	if !f.wanted {
 		return len(p), nil
 	}
-	if f.w == nil {
-		if f.w, err = f.x.out.create(f.ctx, f.name); err != nil {
-			return 0, err
+	if f.w == nil && f.err == nil {
+		if f.w, f.err = f.x.out.create(f.ctx, f.name); f.err == nil {
+			f.x.count(1, 0)
 		}
-		f.x.count(1, 0)
 	}
-	return countingWriter{f.w, f.x}.Write(p)
+	if f.err == nil {
+		n, f.err = countingWriter{f.w, f.x}.Write(p)
+	}
+	return n, f.err
 }
 
 func (f *laterFile) close() error {
