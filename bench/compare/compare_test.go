@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +18,7 @@ import (
 func samplesOf(seconds ...float64) (s []sample) {
 	for _, sec := range seconds {
 		d := time.Duration(sec * float64(time.Second))
-		s = append(s, sample{wall: d, cpu: d / 2, peak: int64(sec*100) << 20, floor: 16 << 20})
+		s = append(s, sample{wall: d, cpu: d / 2, peak: int64(sec*100) << 20, floor: 16 << 20, made: 3e6})
 	}
 	return s
 }
@@ -50,21 +52,33 @@ func TestReport(t *testing.T) {
 		{row: row{name: "theirs", job: export, reference: true, command: []string{"theirs"}}, samples: samplesOf(2.2)},
 		{row: row{name: "import", job: imports, command: []string{"import", "a b"}}, samples: samplesOf(1)},
 		{row: row{name: "absent", job: imports, reference: true, command: []string{"absent"}}, missing: "no such program"},
+		{row: row{name: tarZstd, job: yardstick, command: []string{"tar"}}, samples: samplesOf(0.5)},
+		{row: row{name: "packed", job: archive, command: []string{"pack"}}, samples: samplesOf(0.6)},
+		{row: row{name: "out | in", job: pipe, halves: []string{"import", tarZstd}, command: []string{"pipe"}}, samples: samplesOf(1.5)},
 	})
+	cores := strconv.Itoa(runtime.NumCPU())
 	want := "- store: 1 byte\n" + `
-| what | runs | wall s: median (min-max) | CPU s | peak MiB | wall / cp + sha256sum | reference / wall |
-|---|--:|--:|--:|--:|--:|--:|
-| cp + sha256sum | 3 | 0.11 (0.10-0.12) | 0.06 | < 16 | 1.00 | - |
-| ours | 2 | 0.22 (0.20-0.24) | 0.11 | 24 | 2.00 | 10.00 |
-| theirs | 1 | 2.20 (2.20-2.20) | 1.10 | 220 | 20.00 | 1.00 |
-| import | 1 | 1.00 (1.00-1.00) | 0.50 | 100 | 9.09 | - |
-| absent | 0 | not run: no such program | | | | |
+| what | runs | wall s: median (min-max) | CPU s | peak MiB | made MB | wall / yardstick | reference / wall |
+|---|--:|--:|--:|--:|--:|--:|--:|
+| cp + sha256sum | 3 | 0.11 (0.10-0.12) | 0.06 | < 16 | 3 | 1.00 | - |
+| ours | 2 | 0.22 (0.20-0.24) | 0.11 | 24 | 3 | 2.00 | 10.00 |
+| theirs | 1 | 2.20 (2.20-2.20) | 1.10 | 220 | 3 | 20.00 | 1.00 |
+| import | 1 | 1.00 (1.00-1.00) | 0.50 | 100 | 3 | 9.09 | - |
+| absent | 0 | not run: no such program | | | | | |
+| tar c \| zstd -3 -T0 | 1 | 0.50 (0.50-0.50) | 0.25 | 50 | 3 | 1.00 | - |
+| packed | 1 | 0.60 (0.60-0.60) | 0.30 | 60 | 3 | 1.20 | - |
+| out \| in | 1 | 1.50 (1.50-1.50) | 0.75 | 150 | 3 | 1.50 | - |
+
+The yardstick of archives is tar c | zstd -3 -T0, of a pipe the longer of its slower half and both halves' CPU time over ` + cores + ` cores, of all else cp + sha256sum.
 
 The commands; ` + meaning + ":\n\n```sh\n" + `sh -c 'cp "$DB" x'
 $SWINGPORT export
 theirs
 import "a b"
 absent
+tar
+pack
+pipe
 ` + "```\n"
 	if got := b.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -60,7 +60,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&o.store, "store", "", "state `DIR` of a stopped node, which is copied; required")
-	f.StringVar(&o.work, "work", os.TempDir(), "`DIR` to work in: about four times the store, on the disk that is to be measured")
+	f.StringVar(&o.work, "work", os.TempDir(), "`DIR` to work in: about six times the store, on the disk that is to be measured")
 	f.StringVar(&o.reference, "reference", "", "`DIR` printed by testdata/reference/install.sh")
 	f.StringVar(&o.out, "out", "", "write the report to `FILE` instead of stdout")
 	f.IntVar(&o.rounds, "rounds", 5, "`N` rounds that count")

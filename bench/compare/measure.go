@@ -21,6 +21,7 @@ type sample struct {
 	peak int64
 	// floor is what peak cannot be below: Linux starts a child's high-water mark at its parent's, which is this program.
 	floor int64
+	made  int64 // bytes of the files in the target directory
 }
 
 // measure runs a command to its end and returns its output. The error of one that fails has what it wrote to stderr.

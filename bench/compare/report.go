@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
+	"strings"
 )
 
 // writeReport writes the facts, the table and the command lines, as markdown.
@@ -12,11 +14,13 @@ func writeReport(w io.Writer, facts []fact, results []result) {
 	for _, f := range facts {
 		fmt.Fprintf(w, "- %s: %s\n", f.what, f.is)
 	}
-	fmt.Fprintf(w, "\n| what | runs | wall s: median (min-max) | CPU s | peak MiB | wall / %s | reference / wall |\n", copyAndHash)
-	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|")
+	fmt.Fprintln(w, "\n| what | runs | wall s: median (min-max) | CPU s | peak MiB | made MB | wall / yardstick | reference / wall |")
+	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|")
 	for _, r := range results {
 		fmt.Fprintln(w, tableRow(r, results))
 	}
+	fmt.Fprintf(w, "\nThe yardstick of archives is %s, of a pipe the longer of its slower half and both halves' CPU time over %d cores, of all else %s.\n",
+		tarZstd, runtime.NumCPU(), copyAndHash)
 	fmt.Fprintf(w, "\nThe commands; %s:\n\n```sh\n", meaning)
 	for _, r := range results {
 		fmt.Fprintln(w, r.line())
@@ -26,13 +30,35 @@ func writeReport(w io.Writer, facts []fact, results []result) {
 
 func tableRow(r result, all []result) string {
 	if r.missing != "" {
-		return fmt.Sprintf("| %s | 0 | not run: %s | | | | |", r.name, r.missing)
+		return fmt.Sprintf("| %s | 0 | not run: %s | | | | | |", r.name, r.missing)
 	}
 	wall := r.wall()
-	return fmt.Sprintf("| %s | %d | %.2f (%.2f-%.2f) | %.2f | %s | %s | %s |",
-		r.name, len(r.samples), wall.median, wall.min, wall.max, r.cpu().median, r.peak(),
-		ratio(r, find(all, func(x result) bool { return x.name == copyAndHash })),
-		ratio(find(all, func(x result) bool { return x.reference && x.job == r.job }), r))
+	return fmt.Sprintf("| %s | %d | %.2f (%.2f-%.2f) | %.2f | %s | %.0f | %s | %s |",
+		strings.ReplaceAll(r.name, "|", "\\|"), len(r.samples), wall.median, wall.min, wall.max, r.cpu().median, r.peak(),
+		float64(r.samples[len(r.samples)-1].made)/1e6, ratio(wall.median, yardstickOf(r, all)),
+		ratio(find(all, func(x result) bool { return x.reference && x.job == r.job }).median(), wall.median))
+}
+
+// yardstickOf is the time in seconds that a result is compared with, 0 if it was not measured.
+func yardstickOf(r result, all []result) float64 {
+	named := func(name string) result { return find(all, func(x result) bool { return x.name == name }) }
+	switch {
+	case len(r.halves) > 0:
+		var slower, cpu float64
+		for _, name := range r.halves {
+			half := named(name)
+			if len(half.samples) == 0 {
+				return 0
+			}
+			slower, cpu = max(slower, half.median()), cpu+half.cpu().median
+		}
+		return max(slower, cpu/float64(runtime.NumCPU()))
+	case r.job == pick:
+		return 0
+	case r.job == archive || r.name == tarZstd:
+		return named(tarZstd).median()
+	}
+	return named(copyAndHash).median()
 }
 
 // find returns the first result that has samples and is what is looked for; the zero result if none is.
@@ -45,12 +71,20 @@ func find(all []result, is func(result) bool) result {
 	return result{}
 }
 
-// ratio is how many times as long a took as b.
-func ratio(a, b result) string {
-	if len(a.samples) == 0 || len(b.samples) == 0 {
+// ratio is how many times as long a is as b; one that is 0 was not measured.
+func ratio(a, b float64) string {
+	if a == 0 || b == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.2f", a.wall().median/b.wall().median)
+	return fmt.Sprintf("%.2f", a/b)
+}
+
+// median is that of the wall-clock times in seconds, 0 without samples.
+func (r result) median() float64 {
+	if len(r.samples) == 0 {
+		return 0
+	}
+	return r.wall().median
 }
 
 func (r result) wall() spread {

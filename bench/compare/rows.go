@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,8 +11,9 @@ import (
 )
 
 // meaning says what the variables in a row's strings are.
-const meaning = "$STORE is the state directory, $DB the database in it, $EXPORT its archival export, $TARGET a directory " +
-	"that is new and empty for each run, $SWINGPORT the program built from this tree, $REFERENCE what --reference says"
+const meaning = "$STORE is the state directory, $DB the database in it, $EXPORT its archival export, $RAW and $GZIP archives of it with " +
+	"raw and gzip snapshots, $SPAN the name of a span in the middle of it, $TARGET a directory that is new and empty for each run, $SWINGPORT the program built from this tree, " +
+	"$REFERENCE what --reference says"
 
 // A row is one line of the report: a command that is run and measured. Its strings may mention the variables of meaning.
 type row struct {
@@ -19,7 +22,9 @@ type row struct {
 	reference bool     // this is the reference: it runs fewer rounds, and the others of its job are compared with it
 	reads     string   // what it reads: is in the page cache before each run, unless --cold
 	command   []string // program and arguments
+	needs     string   // a program that the command runs, where that is not its first word
 	source    string   // where the program comes from, if it may be missing
+	halves    []string // names of the rows that do one half each of what this one does in a pipe
 }
 
 // A job is what several rows do, so that their times can be compared.
@@ -29,10 +34,16 @@ const (
 	yardstick job = "yardstick" // reads the same bytes, but makes no export
 	export    job = "export"
 	imports   job = "import"
+	archive   job = "archive"
+	pipe      job = "pipe" // a half of a pipe, or the whole
+	pick      job = "pick" // one thing out of an archive: has no yardstick
 )
 
-// copyAndHash names the row that all others are compared with.
-const copyAndHash = "cp + sha256sum"
+// The yardsticks: tarZstd is that of archives, copyAndHash of all else. A pipe's is what its halves allow.
+const (
+	copyAndHash = "cp + sha256sum"
+	tarZstd     = "tar c | zstd -3 -T0"
+)
 
 const fromInstall = "testdata/reference/install.sh and --reference"
 
@@ -65,6 +76,73 @@ var rows = []row{
 		name: "reference import", job: imports, reference: true, reads: "$EXPORT", source: fromInstall,
 		command: []string{"$REFERENCE/ref-swingport", "import", "--state-dir=$TARGET", "--export-dir=$EXPORT", "--artifact-mode=archival"},
 	},
+	{
+		name: tarZstd, job: yardstick, reads: "$EXPORT", needs: "zstd", source: "Zstandard's command line",
+		command: []string{"bash", "-o", "pipefail", "-c", `tar c -C "$EXPORT" . | zstd -3 -T0 -q -o "$TARGET/copy.tar.zst"`},
+	},
+	archiveRow("raw", "default"),
+	archiveRow("gzip", "default"),
+	archiveRow("raw", "fastest"),
+	archiveRow("raw", "better"),
+	{
+		name: "export --output x.tar", job: archive, reads: "$DB",
+		command: []string{"$SWINGPORT", "export", "--state-dir=$STORE", "--output=$TARGET/x.tar", "--artifact-mode=archival"},
+	},
+	importRow("raw", "$RAW"),
+	importRow("gzip", "$GZIP"),
+	{
+		name: "half: export raw", job: pipe, reads: "$DB",
+		command: []string{"sh", "-c", `"$SWINGPORT" export --state-dir="$STORE" --output=- --artifact-mode=archival >/dev/null`},
+	},
+	{
+		name: "half: export gzip", job: pipe, reads: "$DB",
+		command: []string{"sh", "-c", `"$SWINGPORT" export --state-dir="$STORE" --output=- --artifact-mode=archival --snapshots=gzip >/dev/null`},
+	},
+	{
+		name: "half: import raw", job: pipe, reads: "$RAW",
+		command: []string{"sh", "-c", `"$SWINGPORT" import --state-dir="$TARGET" --input=- <"$RAW"`},
+	},
+	{
+		name: "half: import gzip", job: pipe, reads: "$GZIP",
+		command: []string{"sh", "-c", `"$SWINGPORT" import --state-dir="$TARGET" --input=- <"$GZIP"`},
+	},
+	pipeRow("raw"),
+	pipeRow("gzip"),
+	{
+		name: "copy", job: pipe, reads: "$DB",
+		command: []string{"$SWINGPORT", "copy", "--state-dir=$STORE", "--to-state-dir=$TARGET", "--artifact-mode=archival"},
+	},
+	{
+		name: "verify archive", job: pick, reads: "$RAW",
+		command: []string{"$SWINGPORT", "verify", "--input=$RAW"},
+	},
+	{
+		name: "extract one span", job: pick, reads: "$RAW",
+		command: []string{"$SWINGPORT", "extract", "$RAW", "$SPAN", "--to=$TARGET/out"},
+	},
+}
+
+func archiveRow(snapshots, level string) row {
+	return row{
+		name: fmt.Sprintf("export --snapshots %s --level %s", snapshots, level), job: archive, reads: "$DB",
+		command: []string{"$SWINGPORT", "export", "--state-dir=$STORE", "--output=$TARGET/x.tar.zst", "--artifact-mode=archival",
+			"--snapshots=" + snapshots, "--level=" + level},
+	}
+}
+
+func importRow(snapshots, from string) row {
+	return row{
+		name: "import " + snapshots + " .tar.zst", job: imports, reads: from,
+		command: []string{"$SWINGPORT", "import", "--state-dir=$TARGET", "--input=" + from},
+	}
+}
+
+func pipeRow(snapshots string) row {
+	return row{
+		name: "export | import " + snapshots, job: pipe, reads: "$DB", halves: []string{"half: export " + snapshots, "half: import " + snapshots},
+		command: []string{"bash", "-o", "pipefail", "-c", `"$SWINGPORT" export --state-dir="$STORE" --output=- --artifact-mode=archival --snapshots=` +
+			snapshots + ` | "$SWINGPORT" import --state-dir="$TARGET" --input=-`},
+	}
 }
 
 func chosen(rows []row, only *regexp.Regexp) []row {
@@ -94,7 +172,7 @@ func (v variables) argv(r row) []string {
 
 // missing is why the row cannot run; "" if it can.
 func (v variables) missing(r row) string {
-	program := v.expand(r.command[0])
+	program := v.expand(cmp.Or(r.needs, r.command[0]))
 	if _, err := exec.LookPath(program); err == nil || r.source == "" {
 		return ""
 	}

@@ -45,6 +45,7 @@ func newTrial(o options, progress io.Writer) (*trial, error) {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	return &trial{options: o, progress: progress, dir: dir, vars: variables{
 		"STORE": in("store"), "DB": in("store/" + stages.StoreFile), "EXPORT": in("export"), "TARGET": in("target"),
+		"RAW": in("raw.tar.zst"), "GZIP": in("gzip.tar.zst"), "SPAN": "", // known when the export is made
 		"SWINGPORT": in("swingport"), "REFERENCE": o.reference,
 	}}, nil
 }
@@ -65,12 +66,22 @@ func (t *trial) prepare(ctx context.Context) error {
 	if _, _, err := measure(ctx, []string{"go", "build", "-o", t.vars["SWINGPORT"], "swingport/cmd/swingport"}); err != nil {
 		return err
 	}
-	argv := []string{"$SWINGPORT", "export", "--json", "--state-dir=$STORE", "--export-dir=$EXPORT", "--artifact-mode=archival", "--export-data-mode=all"}
-	_, summary, err := measure(ctx, t.vars.argv(row{command: argv}))
-	if err != nil {
-		return err
+	for _, to := range [][]string{{"--output=$RAW"}, {"--output=$GZIP", "--snapshots=gzip"}, {"--export-dir=$EXPORT"}} {
+		argv := append([]string{"$SWINGPORT", "export", "--json", "--state-dir=$STORE", "--artifact-mode=archival", "--export-data-mode=all"}, to...)
+		_, summary, err := measure(ctx, t.vars.argv(row{command: argv}))
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(summary, &t.summary); err != nil {
+			return err
+		}
 	}
-	return json.Unmarshal(summary, &t.summary)
+	spans, err := filepath.Glob(filepath.Join(t.vars["EXPORT"], "transcript.*"))
+	if err != nil || len(spans) == 0 {
+		return errors.Join(errors.New("the store has no spans"), err)
+	}
+	t.vars["SPAN"] = filepath.Base(spans[len(spans)/2])
+	return nil
 }
 
 // copyStore copies the database and its log, and moves the log's content into the database, so that every row reads the
@@ -156,8 +167,26 @@ func (t *trial) once(ctx context.Context, r row) (s sample, err error) {
 	if err := t.setCaches(r); err != nil {
 		return s, err
 	}
-	s, _, err = measure(ctx, t.vars.argv(r))
+	if s, _, err = measure(ctx, t.vars.argv(r)); err != nil {
+		return s, err
+	}
+	s.made, err = bytesIn(t.vars["TARGET"])
 	return s, err
+}
+
+// bytesIn is the length of all files in a directory.
+func bytesIn(dir string) (n int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			n += info.Size()
+		}
+		return err
+	})
+	return n, err
 }
 
 // discard gives the target's disk space back and puts what is left of it, empty files, aside until the end: for minutes after many files were
