@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 	"time"
 
@@ -59,7 +58,10 @@ func Extract(ctx context.Context, o ExtractOptions) (sum ExtractSummary, err err
 	if err != nil {
 		return sum, err
 	}
-	x := &extraction{o: &o, names: names, sum: &sum, buf: make([]byte, stages.CopyBuffer)}
+	x := &extraction{o: &o, names: names, asked: map[string]bool{}, sum: &sum, buf: make([]byte, stages.CopyBuffer)}
+	for _, name := range names {
+		x.asked[name] = true
+	}
 	err = x.run(ctx)
 	if x.out != nil {
 		err = errors.Join(err, x.out.abort())
@@ -84,6 +86,7 @@ func (x *extraction) run(ctx context.Context) (err error) {
 
 // check refuses what cannot be, and returns the names without those that come twice.
 func (o *ExtractOptions) check() (names []string, err error) {
+	seen := map[string]bool{}
 	for _, name := range o.Names {
 		if err := format.CheckArchiveName(name); err != nil {
 			return nil, err
@@ -91,12 +94,12 @@ func (o *ExtractOptions) check() (names []string, err error) {
 		if name == format.ArchiveHeaderFile || name == format.ArchiveIndexFile {
 			return nil, fmt.Errorf("%s is no part of the export", name)
 		}
-		if !slices.Contains(names, name) {
-			names = append(names, name)
+		if !seen[name] {
+			seen[name], names = true, append(names, name)
 		}
 	}
 	for _, name := range names {
-		if slices.Contains(names, format.GzipSnapshots.File(name)) {
+		if seen[format.GzipSnapshots.File(name)] {
 			return nil, fmt.Errorf("%s and %s are the same heap: ask for one of them", quoted(name), quoted(format.GzipSnapshots.File(name)))
 		}
 	}
@@ -139,7 +142,8 @@ func (e *MissingError) Is(target error) bool { return target == format.ErrIncomp
 // extraction is one run of Extract.
 type extraction struct {
 	o     *ExtractOptions
-	names []string // nil: the whole export
+	names []string        // nil: the whole export
+	asked map[string]bool // the names
 	sum   *ExtractSummary
 	out   extractTo
 	buf   []byte     // for copying artifacts

@@ -20,7 +20,9 @@ func TestExtractHostileArchives(t *testing.T) {
 		if h.Bomb {
 			continue
 		}
-		n++
+		if n++; testing.Short() && n%5 != 0 {
+			continue
+		}
 		t.Run(h.Defect, func(t *testing.T) {
 			data, err := io.ReadAll(h.Open())
 			if err != nil {

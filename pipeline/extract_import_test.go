@@ -19,7 +19,11 @@ import (
 // What comes out of an archive of a store is the export that the reference makes of it, and import makes of it what the reference does; with
 // packed snapshots too.
 func TestExtractThenImport(t *testing.T) {
-	for _, store := range testdata.Stores {
+	list := testdata.Stores
+	if testing.Short() {
+		list = list[:1]
+	}
+	for _, store := range list {
 		mode := "archival"
 		if store == "pruned" {
 			mode = "operational"

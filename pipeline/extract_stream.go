@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 
 	"swingport/format"
 	"swingport/stages"
@@ -100,7 +99,7 @@ func (x *extraction) fromStream(ctx context.Context) (err error) {
 }
 
 // wants reports whether a file was asked for by name, or everything.
-func (x *extraction) wants(name string) bool { return x.names == nil || slices.Contains(x.names, name) }
+func (x *extraction) wants(name string) bool { return x.names == nil || x.asked[name] }
 
 // laterFile is a file that begins with the first write, if it is wanted. It is sticky: whoever reads the same bytes may try again after an error.
 type laterFile struct {
@@ -208,7 +207,7 @@ func (s *streamed) wanted(name string) (bool, error) {
 	for i := range s.near {
 		s.near[i].add(name)
 	}
-	return s.x.wants(name) || slices.Contains(s.x.names, format.GzipSnapshots.File(name)), nil
+	return s.x.wants(name) || s.x.asked[format.GzipSnapshots.File(name)], nil
 }
 
 // take writes an artifact.
@@ -222,9 +221,9 @@ func (s *streamed) take(ctx context.Context, in stages.Incoming, r io.Reader) er
 		if file, ok := s.files[in.Name]; ok {
 			stored = file
 		}
-	case slices.Contains(x.names, stored):
+	case x.asked[stored]:
 		s.found[stored] = true
-	case in.Gzip && slices.Contains(x.names, in.Name):
+	case in.Gzip && x.asked[in.Name]:
 		s.found[in.Name] = true
 		return x.heap(ctx, in.Name, r, s.heapHash(in.Name))
 	default: // asked for as it would be packed, and it is not

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"swingport/format"
 )
@@ -30,7 +29,11 @@ type ExtractDir struct {
 func NewExtractDir(dir string, names []string, fsys *FS) (*ExtractDir, error) {
 	prefix, inTheWay := workPrefix, exportLike
 	if names != nil {
-		prefix, inTheWay = extractPrefix, func(name string) bool { return slices.Contains(names, name) }
+		asked := map[string]bool{}
+		for _, name := range names {
+			asked[name] = true
+		}
+		prefix, inTheWay = extractPrefix, func(name string) bool { return asked[name] }
 	}
 	d, err := newDirSink(dir, prefix, false, inTheWay, fsys)
 	if err != nil {
