@@ -27,7 +27,8 @@ const (
 // The id must be the hash of that text. Nothing else is checked: as in the
 // reference, any value can be anywhere, even in place of the whole.
 //
-// Deeper than 4,000 levels is ErrLimit; the reference fails at about 4,100.
+// Deeper than 4,000 levels is ErrLimit; the reference fails at about 4,100. So
+// are more than 2^20 values.
 // The parsed JSON takes several times the memory of data. Errors wrap
 // ErrFormat, ErrHashMismatch, ErrLimit or io.ErrUnexpectedEOF.
 func NormalizeB0(id string, data []byte) (stored []byte, err error) {
@@ -47,7 +48,11 @@ func NormalizeB0(id string, data []byte) (stored []byte, err error) {
 }
 
 func normalizeB0(data []byte) (stored []byte, err error) {
-	v, err := parseJSON("bundle", AppendText(nil, data))
+	text := data
+	if !ValidText(text) {
+		text = AppendText(nil, data)
+	}
+	v, err := parseJSON("bundle", text)
 	if err != nil {
 		return nil, err
 	}

@@ -100,10 +100,15 @@ func parseJSON(what string, src []byte) (jsValue, error) {
 }
 
 type jsParser struct {
-	src []byte
-	pos int
-	buf []byte // of scanString
+	src    []byte
+	pos    int
+	buf    []byte // of scanString
+	values int
 }
+
+// maxParseValues is how many values a JSON text may have: each takes up to a
+// hundred bytes, where its text may have two.
+const maxParseValues = 1 << 20
 
 // unexpected is the error at pos.
 func (p *jsParser) unexpected() error {
@@ -124,6 +129,9 @@ func (p *jsParser) next() byte {
 func (p *jsParser) value(depth int) (jsValue, error) {
 	if depth > maxParseDepth {
 		return nil, errorf(ErrLimit, "JSON nested deeper than %d", maxParseDepth)
+	}
+	if p.values++; p.values > maxParseValues {
+		return nil, errorf(ErrLimit, "JSON of more than %d values", maxParseValues)
 	}
 	switch c := p.next(); {
 	case c == '{':

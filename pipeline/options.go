@@ -70,8 +70,8 @@ type ImportOptions struct {
 
 	Archive   string    // the tar, tar.zst or tar.gz to import, instead of a directory; "-" is Stdin
 	Stdin     io.Reader // what Archive "-" is read from
-	MaxItem   int64     // the largest item, line or bundle, in bytes; 0 means 64 MiB
-	MaxWindow int64     // the largest window of a zstd stream, in bytes; 0 means 64 MiB
+	MaxItem   int64     // the largest item, line or bundle, in bytes; 0 means 32 MiB
+	MaxWindow int64     // the largest window of a zstd stream, in bytes; 0 means 32 MiB
 
 	ArtifactMode   format.ArtifactMode   // "" means the manifest's, or operational
 	ExportDataMode format.ExportDataMode // "" means all

@@ -73,6 +73,9 @@ func (c *lineCutter) fill(ctx context.Context, chunk *Chunk) error {
 				return tooLarge("line", c.limit())
 			}
 			more := min(2*n, c.limit()+1)
+			if n >= largeLine*c.pool.size && c.limit() <= DefaultMaxItem {
+				more = c.limit() + 1 // at once: what is never written to takes no memory, and copies of it do
+			}
 			if err := c.room(ctx, more); err != nil {
 				return err
 			}

@@ -6,11 +6,13 @@ import (
 
 // Limits of what an import takes: memory stays bounded whatever an archive says. Those of the format itself are in package format.
 const (
-	// DefaultMaxItem is the largest item, line of the export data or bundle, in bytes. Each is in memory as a whole. The command has a flag.
-	DefaultMaxItem = 64 << 20
+	// DefaultMaxItem is the largest item, line of the export data or bundle, in bytes. Each is in memory as a whole, in up to six copies of its
+	// parts while it is parsed and stored. The command has a flag.
+	DefaultMaxItem = 32 << 20
 
-	// DefaultMaxWindow is the largest window of a zstd stream, in bytes: what the decoder keeps of what it has decoded. The command has a flag.
-	DefaultMaxWindow = 64 << 20
+	// DefaultMaxWindow is the largest window of a zstd stream, in bytes: what the decoder keeps of what it has decoded. That of zstd -19 is
+	// 8 MiB, --long and --ultra ask for up to 128 MiB. The command has a flag.
+	DefaultMaxWindow = 32 << 20
 
 	// MaxWindow is the largest DefaultMaxWindow that can be asked for.
 	MaxWindow = 2 << 30

@@ -553,7 +553,7 @@ func (a *foreignArchive) pass(ctx context.Context, i int, size int64, take func(
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return a.explain(err)
+		return c.fail(a.explain(err))
 	}
 	return a.pending.settle(ctx, false, a.settled)
 }
