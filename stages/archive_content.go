@@ -22,6 +22,15 @@ type content struct {
 	at    int // of what was read of the chunk
 	sum   hash.Hash
 	end   bool
+	err   error // why there is no more; set before the link is closed
+}
+
+// fail tells the worker that err ended the reading of the archive, and returns err. Where reading goes on without the archive, as in verify,
+// nobody else would.
+func (c *content) fail(err error) error {
+	c.err = err
+	c.link.Close()
+	return err
 }
 
 // contentPool is where the chunks of entries come from.
@@ -82,6 +91,9 @@ func (c *content) next() error {
 	chunk, ok, err := c.link.Recv(c.ctx)
 	if err != nil {
 		return err
+	}
+	if !ok && c.err != nil {
+		return c.err
 	}
 	if !ok {
 		c.end = true

@@ -135,7 +135,7 @@ func (a *ownArchive) pass(ctx context.Context, in Incoming, take func(context.Co
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return a.in.explain(err)
+		return c.fail(a.in.explain(err))
 	}
 	if err := a.in.padding(a.entry.size); err != nil {
 		return err
