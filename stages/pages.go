@@ -227,13 +227,13 @@ func (p *pager) pages(first uint32, n int, to []byte) error {
 
 // leaves walks the interior pages below root and marks the leaves in to. Only interior pages are read: all leaves have the same depth,
 // which the way down the left side shows. interior, if not nil, sees each interior page. bad decides about what is damaged below the root:
-// nil leaves it out.
-func (p *pager) leaves(root uint32, table bool, to bitmap, interior func(pgno uint32, page []byte) error, bad func(error) error) (n int64, err error) {
+// nil leaves it out. tries is for depth.
+func (p *pager) leaves(root uint32, table bool, to bitmap, interior func(pgno uint32, page []byte) error, tries int, bad func(error) error) (n int64, err error) {
 	kindInner, kindLeaf := byte(pageIndexInterior), byte(pageIndexLeaf)
 	if table {
 		kindInner, kindLeaf = pageTableInterior, pageTableLeaf
 	}
-	depth, err := p.depth(root, kindInner, kindLeaf)
+	depth, err := p.depth(root, kindInner, kindLeaf, tries)
 	if err != nil {
 		return 0, err
 	}
@@ -278,29 +278,43 @@ func (p *pager) leaves(root uint32, table bool, to bitmap, interior func(pgno ui
 	return int64(len(level)), nil
 }
 
-// depth is the number of interior levels below and with root.
-func (p *pager) depth(root uint32, inner, leaf byte) (int, error) {
+// depth is the number of interior levels below and with root. The way to the leaves is the first child's; where that is damaged, up to tries
+// others are looked at.
+func (p *pager) depth(root uint32, inner, leaf byte, tries int) (int, error) {
+	depth, err := p.depthBelow(root, 0, inner, leaf, &tries)
+	return depth, err
+}
+
+func (p *pager) depthBelow(pgno uint32, above int, inner, leaf byte, tries *int) (int, error) {
 	page := make([]byte, p.pageSize)
-	for depth, pgno := 0, root; ; depth++ {
-		if err := p.page(pgno, page); err != nil {
-			return 0, p.fail(pgno, err)
-		}
-		at := 0
-		if pgno == 1 {
-			at = 100
-		}
-		if page[at] == leaf {
-			return depth, nil
-		}
-		kids, err := p.children(pgno, page, inner, nil)
-		if err != nil {
-			return 0, p.fail(pgno, err)
-		}
-		if depth > 20 { // the engine's own limit, BTCURSOR_MAX_DEPTH
-			return 0, p.fail(pgno, fmt.Errorf("%w: the tree is too deep", errPage))
-		}
-		pgno = kids[0]
+	if err := p.page(pgno, page); err != nil {
+		return 0, p.fail(pgno, err)
 	}
+	at := 0
+	if pgno == 1 {
+		at = 100
+	}
+	if page[at] == leaf {
+		return above, nil
+	}
+	kids, err := p.children(pgno, page, inner, nil)
+	if err != nil {
+		return 0, p.fail(pgno, err)
+	}
+	if above > 20 { // the engine's own limit, BTCURSOR_MAX_DEPTH
+		return 0, p.fail(pgno, fmt.Errorf("%w: the tree is too deep", errPage))
+	}
+	depth, err := p.depthBelow(kids[0], above+1, inner, leaf, tries)
+	for _, kid := range kids[1:] {
+		if err == nil || *tries == 0 {
+			break
+		}
+		*tries--
+		if n, other := p.depthBelow(kid, above+1, inner, leaf, tries); other == nil {
+			return n, nil
+		}
+	}
+	return depth, err
 }
 
 // children appends the pages that an interior page points to, from left to right.

@@ -161,11 +161,11 @@ func (w *sweep) plan(sc *schema) error {
 // leavesOf marks the leaves of one tree.
 func (w *sweep) leavesOf(tree int, root uint32, table bool, inner func(uint32, []byte) error) error {
 	bad := func(err error) error { return w.bad(tree, fmt.Errorf("%s: %w", treeNames[tree], err)) }
-	each := bad
+	each, tries := bad, 100
 	if w.skip == nil {
-		each = func(err error) error { return err }
+		each, tries = func(err error) error { return err }, 0
 	}
-	if _, err := w.leaves(root, table, w.leafOf[tree], inner, each); err != nil {
+	if _, err := w.leaves(root, table, w.leafOf[tree], inner, tries, each); err != nil {
 		return bad(err) // nothing is known of this tree; the others may be whole
 	}
 	return nil

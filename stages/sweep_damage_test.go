@@ -138,7 +138,7 @@ func treePages(t *testing.T, dir string) (leaves [numTrees][]uint32, roots [numT
 	defer p.close()
 	for i := range leaves {
 		m := newBitmap(p.count)
-		if _, err := p.leaves(s.schema.root[i], i <= tableKV, m, nil, func(err error) error { return err }); err != nil {
+		if _, err := p.leaves(s.schema.root[i], i <= tableKV, m, nil, 0, func(err error) error { return err }); err != nil {
 			t.Fatal(err)
 		}
 		for at := nextOf(1, m); at != 0; at = nextOf(at+1, m) {
