@@ -16,6 +16,7 @@ import (
 
 	"swingport/format"
 	"swingport/pipeline"
+	"swingport/stages"
 )
 
 // stdio names stdin or stdout where a file could stand.
@@ -114,12 +115,13 @@ func (a *app) refuseTerminal(name string) error {
 type limitFlags struct{ item, window int64 }
 
 func (l *limitFlags) add(f *pflag.FlagSet) {
-	addValue(f, &l.item, parseSize, "max-item", "the largest item, line or bundle to take, a `SIZE` like 256MiB (default 64MiB)")
+	addValue(f, &l.item, parseSize, "max-item", "the largest item, line or bundle to take, a `SIZE` like 256MiB (default "+
+		humanize.IBytes(stages.DefaultMaxItem)+"), which takes several times as much memory")
 	l.addWindow(f)
 }
 
 func (l *limitFlags) addWindow(f *pflag.FlagSet) {
-	addValue(f, &l.window, parseSize, "max-window", "the largest window of a zstd stream to take, a `SIZE` (default 64MiB)")
+	addValue(f, &l.window, parseWindow, "max-window", "the largest window of a zstd stream to take, a `SIZE` (default "+humanize.IBytes(stages.DefaultMaxWindow)+")")
 }
 
 func parseFile(s string) (string, error) {
@@ -149,6 +151,17 @@ func parseSize(s string) (int64, error) {
 		return 0, errors.New("not a size like 256MiB")
 	}
 	return int64(n), nil
+}
+
+// minWindow is the smallest that zstd has.
+const minWindow = 1 << 10
+
+func parseWindow(s string) (int64, error) {
+	n, err := parseSize(s)
+	if err != nil || n < minWindow || n > stages.MaxWindow {
+		return 0, errors.New("not a size from 1KiB to 2GiB")
+	}
+	return n, nil
 }
 
 // parseArtifactMode takes the modes of an export: those of the reference, and auto.
