@@ -3,7 +3,6 @@ package pipeline
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"swingport/format"
 	"swingport/stages"
 	"swingport/testdata"
 )
@@ -279,12 +277,91 @@ func TestVerifyEachPageDamaged(t *testing.T) {
 	}
 }
 
-var _ = context.Background
-var _ = binary.BigEndian
-var _ = errors.New
-var _ = fmt.Sprint
-var _ = os.Open
-var _ = filepath.Join
-var _ time.Time
-var _ format.Kind
-var _ stages.Store
+// A deep verification finds what the engine finds of indexes, all of it, and what a sweep would say of them again is not said twice.
+func TestVerifyDeep(t *testing.T) {
+	unindexed := func(dir, index, row string) {
+		b := testdata.Open(t, dir)
+		b.Exec("CREATE TABLE kept AS SELECT * FROM sqlite_schema WHERE name = '" + index + "'")
+		b.Exec("PRAGMA writable_schema = ON")
+		b.Exec("DELETE FROM sqlite_schema WHERE name = '" + index + "'")
+		b.Close()
+		b = testdata.Open(t, dir)
+		b.Exec(row)
+		b.Exec("PRAGMA writable_schema = ON")
+		b.Exec("INSERT INTO sqlite_schema SELECT * FROM kept")
+		b.Exec("DROP TABLE kept")
+		b.Close()
+	}
+	dir := testdata.Store(t, "tiny")
+	unindexed(dir, "currentTranscriptIndex", "UPDATE transcriptSpans SET isCurrent = NULL WHERE vatID = 'v12'")
+	b := testdata.Open(t, dir)
+	b.Exec("CREATE TABLE foreigner (x)")
+	b.Exec("UPDATE snapshots SET compressedSize = 5 WHERE vatID = 'v13'")
+	b.Close()
+	r, got := verified(t, VerifyOptions{StateDir: dir, Deep: true})
+	if want := []string{"integrity_check: row 23 missing from index currentTranscriptIndex"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	for _, text := range []string{"the table foreigner is no part of a swing-store", "snapshot.v13.1 has 1911 bytes stored, its row says 5"} {
+		if !slices.Contains(r.Warnings, text) {
+			t.Errorf("no warning %q in %q", text, r.Warnings)
+		}
+	}
+	if _, got := verified(t, VerifyOptions{StateDir: dir}); len(got) > 0 {
+		t.Errorf("not deep: %q", got)
+	}
+
+	dir, _ = pagedStore(t)
+	path := filepath.Join(dir, stages.StoreFile)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for page := range len(data) / 512 {
+		if p := data[page*512:][:512]; p[0] == 10 && bytes.Contains(p, []byte("key01")) {
+			p[4]-- // a cell less
+		}
+	}
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, got = verified(t, VerifyOptions{StateDir: dir})
+	if want := []string{path + ": kvStore has 41 rows, its index 40 entries: the database is damaged"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if _, got = verified(t, VerifyOptions{StateDir: dir, Deep: true}); len(got) == 0 {
+		t.Error("nothing found")
+	}
+	for _, line := range got {
+		if !strings.HasPrefix(line, "integrity_check: ") {
+			t.Errorf("%q", got)
+		}
+	}
+}
+
+// Cancelling ends it at any time, with the cause.
+func TestVerifyCancel(t *testing.T) {
+	store, dir := testdata.Store(t, "tiny"), ""
+	dir, _ = testdata.Export(t, "tiny", "archival", "all")
+	packed, _ := testdata.Archive(t, dir, testdata.ArchiveOptions{Zstd: true})
+	enough := errors.New("enough")
+	for name, o := range map[string]VerifyOptions{
+		"store": {StateDir: store, Deep: true}, "directory": {ExportDir: dir}, "archive": {Archive: archiveFile(t, "a.tar.zst", packed)},
+	} {
+		done := 0
+		for wait := time.Duration(0); done < 3; wait += 200 * time.Microsecond {
+			ctx, cancel := context.WithCancelCause(context.Background())
+			time.AfterFunc(wait, func() { cancel(enough) })
+			r, err := Verify(ctx, o)
+			if err == nil {
+				done++ // it was faster
+			} else if !errors.Is(err, enough) {
+				t.Fatalf("%s after %v: %v", name, wait, err)
+			}
+			if r.DefectCount > 0 {
+				t.Fatalf("%s after %v: %d defects", name, wait, r.DefectCount)
+			}
+			cancel(nil)
+		}
+	}
+}

@@ -68,7 +68,7 @@ func (d *Deep) Integrity(ctx context.Context, found func(error)) error {
 				continue
 			}
 			d.name(line)
-			found(fmt.Errorf("%w: integrity_check: %s", ErrDamaged, line))
+			found(errorf(ErrDamaged, "integrity_check: %s", line))
 		}
 	})
 }
