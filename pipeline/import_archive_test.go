@@ -3,8 +3,15 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
+	"swingport/format"
+	"swingport/stages"
 	"swingport/testdata"
 )
 
@@ -38,6 +45,82 @@ func TestImportArchive(t *testing.T) {
 					t.Errorf("%s: %+v, want %+v", store, sum, want)
 				}
 			}
+		}
+	}
+}
+
+// repair-metadata takes the metadata out of an archive, and reads the archive to its end all the same.
+func TestRepairFromArchive(t *testing.T) {
+	t.Parallel()
+	dir := handMade().write(t)
+	own, entries := testdata.Archive(t, dir, testdata.ArchiveOptions{Zstd: false})
+	damaged := bytes.Clone(own)
+	damaged[entries[len(entries)-2].Offset+10]++ // in the value of a key
+	for _, c := range []struct {
+		name string
+		data []byte
+		is   error
+	}{
+		{"ours", own, nil},
+		{"packed", testdata.ArchiveZstd(own, 3000), nil},
+		{"foreign", testdata.ForeignTar(t, dir, testdata.ForeignOptions{}), nil},
+		{"cut", own[:len(own)-600], io.ErrUnexpectedEOF},
+		{"damaged", damaged, format.ErrHashMismatch},
+	} {
+		stateDir := t.TempDir()
+		if _, err := Import(context.Background(), ImportOptions{StateDir: stateDir, ExportDir: dir}); err != nil {
+			t.Fatal(err)
+		}
+		whole := dump(t, stateDir)
+		change(t, stateDir, "DELETE FROM transcriptSpans WHERE startPos = 0")
+		lost := dump(t, stateDir)
+		o := repairOptions(stateDir, "", 1000)
+		o.Archive, o.Stdin = "-", bytes.NewReader(c.data)
+		sum, err := Import(context.Background(), o)
+		if !errors.Is(err, c.is) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		want := whole
+		if c.is != nil {
+			want = lost
+		} else if len(sum.ExportDataSHA256) != 64 || sum.Bytes == 0 {
+			t.Errorf("%s: summary %+v", c.name, sum)
+		}
+		for _, line := range testdata.CompareDumps(dump(t, stateDir), want) {
+			t.Errorf("%s: %s", c.name, line)
+		}
+	}
+}
+
+// What comes before the manifest is spooled where the new store is going to be, and nothing is left of it.
+func TestImportSpoolDir(t *testing.T) {
+	data := testdata.ForeignTar(t, handMade().write(t), testdata.ForeignOptions{})
+	top := t.TempDir()
+	temp := filepath.Join(top, "temp")
+	if err := os.Mkdir(temp, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ tempDir, want string }{{"", top}, {temp, temp}} {
+		var spooled []string
+		fsys := &stages.FS{Before: func(op stages.Op) error {
+			if op.Kind == stages.OpOpen && (op.Path == top || op.Path == temp) {
+				spooled = append(spooled, op.Path)
+			}
+			return nil
+		}}
+		o := ImportOptions{StateDir: filepath.Join(top, "a", "b"), Archive: "-", Stdin: bytes.NewReader(data), TempDir: c.tempDir}
+		if _, err := importInto(context.Background(), o, fsys); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Join(spooled, " ") != c.want {
+			t.Errorf("spooled in %q, want %s", spooled, c.want)
+		}
+		checkNew(t, o.StateDir)
+		if left := names(t, top); left != "a temp" || names(t, temp) != "" {
+			t.Errorf("left over: %s %s", left, names(t, temp))
+		}
+		if err := os.RemoveAll(filepath.Join(top, "a")); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
