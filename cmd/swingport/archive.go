@@ -115,8 +115,8 @@ func (a *app) refuseTerminal(name string) error {
 type limitFlags struct{ item, window int64 }
 
 func (l *limitFlags) add(f *pflag.FlagSet) {
-	addValue(f, &l.item, parseSize, "max-item", "the largest item, line or bundle to take, a `SIZE` like 256MiB (default "+
-		humanize.IBytes(stages.DefaultMaxItem)+"), which takes several times as much memory")
+	addValue(f, &l.item, parseSize, "max-item", "the largest item, line or bundle to take, a `SIZE` like 256MiB; memory grows with it (default "+
+		humanize.IBytes(stages.DefaultMaxItem)+")")
 	l.addWindow(f)
 }
 

@@ -269,7 +269,7 @@ func TestUsageErrors(t *testing.T) {
 		{"", "import --output a.tar", "unknown flag: --output", "see swingport import --help"},
 		{"", "import --max-window 1GiB", "--max-window is for archives: it needs --input", "see swingport import --help"},
 		{"", "import --max-item huge", `--max-item "huge": not a size like 256MiB`, "see swingport import --help"},
-		{"", "import -i - --max-window 0", `--max-window "0": not a size like 256MiB`, "see swingport import --help"},
+		{"", "import -i - --max-window 0", `--max-window "0": not a size from 1KiB to 2GiB`, "see swingport import --help"},
 		{"", "verify a b", `unexpected argument "b"`, "see swingport verify --help"},
 		{"", "verify - --input a.tar", "verify takes one of PATH, --state-dir, --export-dir and --input", "see swingport verify --help"},
 		{"", "verify --home h --export-dir e", "verify takes one of PATH, --state-dir, --export-dir and --input", "see swingport verify --help"},
@@ -277,6 +277,12 @@ func TestUsageErrors(t *testing.T) {
 		{"", "verify --deep --export-dir e", "--deep is for state directories, and e is an export directory", "see swingport verify --help"},
 		{"", "verify --export-dir=", `--export-dir "": empty`, "see swingport verify --help"},
 		{"", "verify --artifact-mode all", `Invalid value "all" for "artifact-mode"`, "see swingport verify --help"},
+		{"", "copy", "copy needs --to-state-dir", "see swingport copy --help"},
+		{"", "copy s t", `unexpected argument "s"`, "see swingport copy --help"},
+		{"", "copy --to-state-dir=", `--to-state-dir "": empty`, "see swingport copy --help"},
+		{"", "copy --to-state-dir t --artifact-mode none", `--artifact-mode "none": a store cannot be made without artifacts`, "see swingport copy --help"},
+		{"", "copy --to-state-dir t --export-dir e", "unknown flag: --export-dir", "see swingport copy --help"},
+		{"", "copy --to-state-dir t --no-verify", "unknown flag: --no-verify", "see swingport copy --help"},
 		{"", "list", "list needs an archive or a directory", "see swingport list --help"},
 		{"", "list a b", `unexpected argument "b"`, "see swingport list --help"},
 		{"", "list a --workers 1", "unknown flag: --workers", "see swingport list --help"},
@@ -289,6 +295,8 @@ func TestUsageErrors(t *testing.T) {
 		{"", "diff a b c", `unexpected argument "c"`, "see swingport diff --help"},
 		{"", "diff - -", "only one side can be stdin", "see swingport diff --help"},
 		{"", "diff a b --artifact-mode auto", `Invalid value "auto" for "artifact-mode"`, "see swingport diff --help"},
+		{"", "import -i - --max-window 1023", `--max-window "1023": not a size from 1KiB to 2GiB`, "see swingport import --help"},
+		{"", "list - --max-window 3GiB", `--max-window "3GiB": not a size from 1KiB to 2GiB`, "see swingport list --help"},
 		{"", "get", "get needs a key", "see swingport get --help"},
 		{"", "get a b", `unexpected argument "b"`, "see swingport get --help"},
 		{"", "get k --json", "unknown flag: --json", "see swingport get --help"},
@@ -336,7 +344,7 @@ func TestCompletion(t *testing.T) {
 
 // Help lists every flag of a command, in one of its groups, within the width.
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"export", "import", "verify", "list", "extract", "diff", "get", "height"} {
+	for _, name := range []string{"export", "import", "copy", "verify", "list", "extract", "diff", "get", "height"} {
 		f := newFake()
 		if rc := f.run([]string{name, "--help"}); rc != 0 || f.err.Len() > 0 {
 			t.Fatalf("%s --help: exit code %d, stderr %q", name, rc, f.err.String())

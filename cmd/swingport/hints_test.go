@@ -36,6 +36,13 @@ func TestErrorsAndHints(t *testing.T) {
 		{"no archive to verify", "verify --input a.tar", &fs.PathError{Op: "open", Path: "a.tar", Err: syscall.ENOENT}, "open a.tar: no such file or directory"},
 		{"both kinds", "verify --input a", pipeline.ErrKind,
 			"neither a state directory, nor an export directory, nor an archive|--state-dir, --export-dir and --input say which one is meant"},
+		{"hash on copy", "copy --to-state-dir t", &pipeline.ArtifactError{Name: "transcript.v1.0.3", Err: format.ErrHashMismatch},
+			"artifact transcript.v1.0.3: hash mismatch|the store is damaged: restore it from a backup; swingport verify finds all that is wrong"},
+		{"hash on extract", "extract a n", format.ErrHashMismatch, "hash mismatch|the archive is damaged: copy it again, or export again"},
+		{"incomplete copy", "copy --to-state-dir t", &pipeline.IncompleteError{Err: reference, Possible: format.Operational},
+			"incomplete archival transcript: 3 vs 12|copy with --artifact-mode operational would work"},
+		{"disk full on copy", "copy --to-state-dir t", syscall.ENOSPC, "no space left on device|" +
+			"the disk is full: make room, or name other places with --to-state-dir and --temp-dir"},
 		{"hash on diff", "diff a b", format.ErrHashMismatch, "hash mismatch"},
 		{"disk full on import", "import", syscall.ENOSPC, "no space left on device|" +
 			"the disk is full: make room, or name other places with --state-dir and --temp-dir"},

@@ -137,11 +137,7 @@ func printList(out *pages, long bool, job listJob) error {
 
 // printListing prints what is in l as a line and a table.
 func printListing(w io.Writer, l pipeline.Listing) {
-	mode := l.ArtifactMode
-	if mode == "" {
-		mode = "no artifact mode"
-	}
-	fmt.Fprintf(w, "%s at height %s (%s)", l.Kind, format.AppendNumber(nil, l.BlockHeight), mode)
+	fmt.Fprintf(w, "%s%s", l.Kind, heightAndMode(l.BlockHeight, l.ArtifactMode))
 	if l.Kinds.Snapshots.Count > 0 {
 		fmt.Fprintf(w, ", snapshots %s", l.Snapshots)
 	}

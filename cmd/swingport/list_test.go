@@ -130,7 +130,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestListAndExtractOptions(t *testing.T) {
 	f := newFake()
-	if rc := f.run(strings.Fields("list - --temp-dir t --max-window 8")); rc != exitDone {
+	if rc := f.run(strings.Fields("list - --temp-dir t --max-window 2KiB")); rc != exitDone {
 		t.Fatalf("exit code %d: %s", rc, f.err.String())
 	}
 	list := f.lists[0]
@@ -138,10 +138,10 @@ func TestListAndExtractOptions(t *testing.T) {
 		t.Errorf("stdin %v, status %v", list.Stdin, list.Status)
 	}
 	list.Stdin, list.Status = nil, nil
-	if want := (pipeline.ListOptions{Path: "-", TempDir: "t", MaxWindow: 8}); !reflect.DeepEqual(list, want) {
+	if want := (pipeline.ListOptions{Path: "-", TempDir: "t", MaxWindow: 2048}); !reflect.DeepEqual(list, want) {
 		t.Errorf("got  %+v\nwant %+v", list, want)
 	}
-	if rc := f.run(strings.Fields("extract a.tar x y --to d --temp-dir t --max-window 8")); rc != exitDone {
+	if rc := f.run(strings.Fields("extract a.tar x y --to d --temp-dir t --max-window 2KiB")); rc != exitDone {
 		t.Fatalf("exit code %d: %s", rc, f.err.String())
 	}
 	extract := f.extracts[0]
@@ -149,7 +149,7 @@ func TestListAndExtractOptions(t *testing.T) {
 		t.Errorf("stdin %v, status %v", extract.Stdin, extract.Status)
 	}
 	extract.Stdin, extract.Stdout, extract.Status = nil, nil, nil
-	want := pipeline.ExtractOptions{Path: "a.tar", Names: []string{"x", "y"}, To: "d", TempDir: "t", MaxWindow: 8}
+	want := pipeline.ExtractOptions{Path: "a.tar", Names: []string{"x", "y"}, To: "d", TempDir: "t", MaxWindow: 2048}
 	if !reflect.DeepEqual(extract, want) {
 		t.Errorf("got  %+v\nwant %+v", extract, want)
 	}

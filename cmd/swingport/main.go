@@ -43,6 +43,7 @@ type app struct {
 	diff       func(context.Context, pipeline.DiffOptions) (pipeline.DiffReport, error)
 	list       func(context.Context, pipeline.ListOptions) (pipeline.Listing, error)
 	extract    func(context.Context, pipeline.ExtractOptions) (pipeline.ExtractSummary, error)
+	copy       func(context.Context, pipeline.CopyOptions) (pipeline.CopySummary, error)
 	height     func(ctx context.Context, stateDir string) (float64, error)
 	get        func(ctx context.Context, stateDir, key string) ([]byte, bool, error)
 
@@ -53,7 +54,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, environ []string) *app {
 	env := environment(environ)
 	return &app{
 		stdin: stdin, stdout: stdout, stderr: newScreen(stderr, env), env: env,
-		export: pipeline.Export, importInto: pipeline.Import, verify: pipeline.Verify, diff: pipeline.Diff, extract: pipeline.Extract, list: pipeline.List,
+		export: pipeline.Export, importInto: pipeline.Import, verify: pipeline.Verify, diff: pipeline.Diff, copy: pipeline.Copy, extract: pipeline.Extract, list: pipeline.List,
 		height: pipeline.Height, get: pipeline.Get,
 	}
 }
@@ -142,7 +143,7 @@ Exit codes:
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(a.exportCommand(), a.importCommand(), a.verifyCommand(), a.diffCommand(), a.extractCommand(), a.listCommand(),
+	root.AddCommand(a.exportCommand(), a.importCommand(), a.verifyCommand(), a.diffCommand(), a.copyCommand(), a.extractCommand(), a.listCommand(),
 		a.heightCommand(), a.getCommand(), a.versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -203,6 +203,8 @@ type fake struct {
 	lists       []pipeline.ListOptions
 	entries     []pipeline.ListEntry
 	listing     pipeline.Listing
+	copies      []pipeline.CopyOptions
+	copied      pipeline.CopySummary
 	extracts    []pipeline.ExtractOptions
 	extracted   pipeline.ExtractSummary
 
@@ -211,7 +213,7 @@ type fake struct {
 
 // calls is how often the library was called.
 func (f *fake) calls() int {
-	return len(f.exports) + len(f.imports) + len(f.verifies) + len(f.diffs) + len(f.lists) + len(f.extracts)
+	return len(f.exports) + len(f.imports) + len(f.verifies) + len(f.diffs) + len(f.lists) + len(f.extracts) + len(f.copies)
 }
 
 // newFake gives a fake the environment environ, on top of a home directory.
@@ -241,6 +243,10 @@ func newFake(environ ...string) *fake {
 		}
 		f.diffed.Differences = int64(len(f.differences))
 		return f.diffed, f.fail
+	}
+	f.app.copy = func(_ context.Context, o pipeline.CopyOptions) (pipeline.CopySummary, error) {
+		f.copies = append(f.copies, o)
+		return f.copied, f.fail
 	}
 	f.app.list = func(_ context.Context, o pipeline.ListOptions) (pipeline.Listing, error) {
 		f.lists = append(f.lists, o)

@@ -161,13 +161,21 @@ func (a *app) runVerify(cmd *cobra.Command, o pipeline.VerifyOptions, h *howFlag
 }
 
 func verifyLine(r pipeline.VerifyReport) string {
-	line := fmt.Sprintf("verified %s at height %s (%s): %s, %s in %s", r.Kind, format.AppendNumber(nil, r.BlockHeight), r.ArtifactMode,
+	line := fmt.Sprintf("verified %s%s: %s, %s in %s", r.Kind, heightAndMode(r.BlockHeight, r.ArtifactMode),
 		artifacts(int64(r.Artifacts)), formatBytes(float64(r.Bytes)), formatSeconds(r.Seconds))
-	if r.Seconds > 0 {
+	if r.Seconds > 0 && r.Bytes > 0 {
 		line += fmt.Sprintf(", %s/s", formatBytes(float64(r.Bytes)/r.Seconds))
 	}
 	if r.DefectCount == 0 {
 		return line + "; no defects"
 	}
 	return line + "; " + plural(int64(r.DefectCount), "defect")
+}
+
+// heightAndMode is " at height 17 (archival)".
+func heightAndMode(height float64, mode string) string {
+	if mode == "" {
+		mode = "no artifact mode"
+	}
+	return fmt.Sprintf(" at height %s (%s)", format.AppendNumber(nil, height), mode)
 }

@@ -134,7 +134,7 @@ func TestVerifyThatCannotBeWritten(t *testing.T) {
 
 func TestDiffOptions(t *testing.T) {
 	f := newFake(prefixed("STATE_DIR=s;ARTIFACT_MODE=replay")...)
-	if rc := f.run(strings.Fields("diff - b --artifact-mode archival --workers 2 --temp-dir t --max-item 9 --max-window 8")); rc != exitDone {
+	if rc := f.run(strings.Fields("diff - b --artifact-mode archival --workers 2 --temp-dir t --max-item 9 --max-window 2KiB")); rc != exitDone {
 		t.Fatalf("exit code %d: %s", rc, f.err.String())
 	}
 	got := f.diffs[0]
@@ -142,7 +142,7 @@ func TestDiffOptions(t *testing.T) {
 		t.Errorf("stdin %v, status %v, log %v", got.Stdin, got.Status, got.Log)
 	}
 	got.Stdin, got.Status, got.Each = nil, nil, nil
-	want := pipeline.DiffOptions{A: "-", B: "b", ArtifactMode: format.Archival, Workers: 2, TempDir: "t", MaxItem: 9, MaxWindow: 8}
+	want := pipeline.DiffOptions{A: "-", B: "b", ArtifactMode: format.Archival, Workers: 2, TempDir: "t", MaxItem: 9, MaxWindow: 2048}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
