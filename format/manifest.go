@@ -171,36 +171,52 @@ func readManifest(r io.Reader, begin func() error, each func(Artifact) error) (*
 	return m, nil
 }
 
-// tokenLimiter ends reading where a string or a number is longer than any that a
-// manifest may have: the decoder holds each as a whole.
+// tokenLimiter ends reading where a string, a number or the white space between
+// them is longer than any that a manifest may have: the decoder holds each as a
+// whole. It is sticky.
 type tokenLimiter struct {
 	r                 io.Reader
 	length            int
 	inString, escaped bool
+	err               error
 }
 
 // maxToken is the longest text of a name: six bytes an escape.
 const maxToken = 6*MaxName + 2
 
 func (l *tokenLimiter) Read(p []byte) (int, error) {
+	if l.err != nil {
+		return 0, l.err
+	}
 	n, err := l.r.Read(p)
 	for _, c := range p[:n] {
-		l.length++
-		switch {
-		case l.escaped:
-			l.escaped = false
-		case c == '"':
-			l.inString, l.length = !l.inString, 0
-		case l.inString:
-			l.escaped = c == '\\'
-		case c <= ' ', c == ',', c == ':', c == '[', c == ']', c == '{', c == '}':
-			l.length = 0
-		}
-		if l.length > maxToken {
-			return 0, errorf(ErrLimit, "manifest: a name of more than %d bytes", MaxName)
+		if l.err = l.next(c); l.err != nil {
+			return 0, l.err
 		}
 	}
 	return n, err
+}
+
+// next takes one byte.
+func (l *tokenLimiter) next(c byte) error {
+	l.length++
+	switch {
+	case l.escaped:
+		l.escaped = false
+	case c == '"':
+		l.inString, l.length = !l.inString, 0
+	case l.inString:
+		l.escaped = c == '\\'
+	case c == ',', c == ':', c == '[', c == ']', c == '{', c == '}':
+		l.length = 0
+	}
+	switch {
+	case l.length > maxToken && l.inString:
+		return errorf(ErrLimit, "manifest: a name of more than %d bytes", MaxName)
+	case l.length > maxToken:
+		return errorf(ErrLimit, "manifest: more than %d bytes of white space, or a number of that length", maxToken)
+	}
+	return nil
 }
 
 // wrapManifest gives an error of the JSON decoder or of the reader a class.

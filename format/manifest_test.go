@@ -129,6 +129,32 @@ func (w *failAfter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// repeated is an endless text.
+type repeated string
+
+func (r repeated) Read(p []byte) (n int, err error) {
+	for n+len(r) <= len(p) {
+		n += copy(p[n:], r)
+	}
+	return n, nil
+}
+
+// What the decoder would hold as a whole has an end, wherever it is.
+func TestReadManifestOfEndlessTokens(t *testing.T) {
+	for _, begin := range []string{"", "{", `{"blockHeight":`, `{"x":`, `{"artifacts":[`, `{"artifacts":[["a"`, `{"data":"d"`, `{"data":"d"}`} {
+		for _, more := range []repeated{" ", "\n\t", "[", `{"a":`, "[ ", "1"} {
+			_, err := ReadManifestFunc(io.MultiReader(strings.NewReader(begin), more), func(Artifact) error { return nil })
+			if !errors.Is(err, ErrLimit) && !errors.Is(err, ErrFormat) || strings.Contains(err.Error(), "white space") != (strings.TrimSpace(string(more)) == "" || more == "1") && errors.Is(err, ErrLimit) {
+				t.Errorf("%s, then without end %q: %v", begin, string(more), err)
+			}
+		}
+	}
+	spaces := strings.Repeat(" ", maxToken-1)
+	if m, err := ReadManifest(strings.NewReader(`{` + spaces + `"blockHeight":` + spaces + `7}` + spaces)); err != nil || m.BlockHeight != 7 {
+		t.Errorf("white space that is not too long: %+v, %v", m, err)
+	}
+}
+
 func TestManifestWriterIsSticky(t *testing.T) {
 	w := NewManifestWriter(&failAfter{40 << 10}, 1, "debug")
 	var err error
