@@ -64,7 +64,7 @@ func (a *app) exportCommand() *cobra.Command {
 	var g flagGroups
 	cmd := &cobra.Command{
 		Use:     "export",
-		Short:   "Export a store to a directory",
+		Short:   "Export a store to a directory or an archive",
 		Long:    exportLong,
 		Example: exportExample,
 		Args:    noArgs,

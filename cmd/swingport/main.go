@@ -112,10 +112,12 @@ func (a *app) execute(ctx context.Context, args []string) (*cobra.Command, error
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "swingport",
-		Short: "Export and import Agoric swing-stores",
+		Short: "Export, import and verify Agoric swing-stores",
 		Long: `swingport exports Agoric swing-stores (swingstore.sqlite) and imports them again,
 byte for byte what Agoric's own export-kernel-db and import-kernel-db do, only
-faster, verified on the way, and never half done.
+faster, verified on the way, and never half done. An export is a directory or an
+archive, which can go through a pipe to another machine and be verified, listed,
+compared and picked from without importing it.
 
 Exit codes:
   0    done
@@ -125,9 +127,12 @@ Exit codes:
        extract no such file, get no such key
   130  stopped by SIGINT (143 by SIGTERM, 129 by SIGHUP); everything
        unfinished was removed`,
-		Example: `  swingport export --state-dir ~/.agoric/data/agoric --export-dir backup \
-      --artifact-mode replay --export-data-mode all
+		Example: `  swingport export --export-dir backup --artifact-mode replay \
+      --export-data-mode all
   swingport import --state-dir /new/data/agoric --export-dir backup
+  swingport export --output backup.tar.zst
+  swingport export --output - | ssh new-host swingport import --input -
+  swingport verify backup.tar.zst
   swingport height
   swingport get v1.options`,
 		Version:                    versionLine(),
