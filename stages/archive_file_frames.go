@@ -10,7 +10,7 @@ import (
 	"swingport/format"
 )
 
-// What random access holds in memory, in bytes. An archive of ours has frames of 1 MiB; one with larger frames than maxHeldFrame is read as
+// What random access holds in memory, in bytes. An archive of ours has frames of 2 MiB; one with larger frames than maxHeldFrame is read as
 // a stream, which needs no frame whole.
 const (
 	maxHeldFrame = 8 << 20

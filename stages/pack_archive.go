@@ -31,7 +31,7 @@ type Packer struct {
 }
 
 // PieceSize is the length of all pieces of an archive but the last, and of the content of a zstd frame, in bytes.
-const PieceSize = 1 << 20
+const PieceSize = 2 << 20
 
 // indexMemory is how much of the index stays in memory: 40,000 entries' worth.
 const indexMemory = 4 << 20

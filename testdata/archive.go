@@ -29,7 +29,7 @@ type ArchiveOptions struct {
 	Gzip         bool  // snapshots as gzip
 	NoExportData bool  // metadata only, as an export with --export-data-mode skip
 	ModTime      int64 // seconds
-	FrameSize    int   // of the content of zstd frames; 0 means 2^20, as it has to be
+	FrameSize    int   // of the content of zstd frames; 0 means 2^21, as it has to be
 }
 
 // ArchiveFile is an entry before it is packed.
@@ -247,10 +247,10 @@ func ArchiveIndex(entries []ArchiveEntry) []byte {
 	return append(b, sum[:]...)
 }
 
-// ArchiveZstd compresses a tar: frames of frameSize bytes of content, 2^20 where that is 0, and their seek table.
+// ArchiveZstd compresses a tar: frames of frameSize bytes of content, 2^21 where that is 0, and their seek table.
 func ArchiveZstd(plain []byte, frameSize int) []byte {
 	if frameSize == 0 {
-		frameSize = 1 << 20
+		frameSize = 2 << 20
 	}
 	var frames [][]byte
 	var sizes []int
