@@ -63,7 +63,7 @@ func (s *archiveSink) start(r *run, x *export) {
 //	pack -> pieces -> compress -> frames -> write
 func (s *archiveSink) write(r *run, name string, pack func(context.Context) error) {
 	watching, stop := context.WithCancel(r.ctx)
-	r.stage("watch the reader", func(context.Context) error { return s.target.Watch(watching) })
+	r.stage("write archive", func(context.Context) error { return s.target.Watch(watching) })
 	if s.zstd == nil {
 		pieces := stages.NewLink("pieces", 2, (*stages.Chunk).Release)
 		r.stage(name, func(ctx context.Context) error { s.packer.To(ctx, pieces.Send); return pack(ctx) }, pieces)
