@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"swingport/format"
 )
@@ -51,12 +52,16 @@ const (
 	KVLines                  // the other ones are only counted: their records came before
 )
 
+// maxWrongLines is how many wrong lines Defect is told of.
+const maxWrongLines = 10_000
+
 // ExportData is the work of reading export data: one goroutine cuts it at newlines, several parse it, and the results are taken from Queue
 // in the order of the lines.
 type ExportData struct {
 	*Ordered[*Chunk, *Entries]
 
-	// Defect, if not nil, is told what is wrong with a line, by all parsers; where it returns nil the line is left out.
+	// Defect, if not nil, is told what is wrong with a line, by all parsers; where it returns nil the line is left out. Behind very many such
+	// lines it is told so, and the rest is not parsed: hundreds of megabytes of newlines would take minutes.
 	Defect func(error) error
 
 	// MaxItem is the longest line, in bytes; 0 means DefaultMaxItem.
@@ -64,6 +69,7 @@ type ExportData struct {
 
 	pool  *Pool
 	lines Lines
+	wrong atomic.Int64 // lines that Defect let pass
 	sum   []byte
 	bytes int64
 	count int // of workers
@@ -148,16 +154,28 @@ func (x *ExportData) parse(e *Entries, entry *format.Entry) error {
 		if n := bytes.IndexByte(line, '\n'); n >= 0 {
 			line, next = line[:n], at+n+1
 		}
-		err := x.parseLine(e, entry, line)
-		if err != nil && x.Defect != nil {
-			err = x.Defect(err)
+		if x.wrong.Load() > maxWrongLines {
+			return nil
 		}
-		if err != nil {
-			return err
+		if err := x.parseLine(e, entry, line); err != nil {
+			if err = x.defect(err); err != nil {
+				return err
+			}
 		}
 		at = next
 	}
 	return nil
+}
+
+// defect lets Defect decide about a line.
+func (x *ExportData) defect(err error) error {
+	switch {
+	case x.Defect == nil:
+		return err
+	case x.wrong.Add(1) == maxWrongLines+1:
+		err = errorf(format.ErrFormat, "the export data has more than %d lines that are wrong: the rest was not looked at", maxWrongLines)
+	}
+	return x.Defect(err)
 }
 
 func (x *ExportData) parseLine(e *Entries, entry *format.Entry, line []byte) error {
