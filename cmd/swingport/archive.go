@@ -99,6 +99,8 @@ func (i *inputFlags) finish(a *app, flags *pflag.FlagSet) error {
 		return nil
 	case flags.Changed("export-dir"):
 		return usagef("--input and --export-dir exclude each other")
+	case isDir(i.file):
+		return &usageError{err: fmt.Errorf("--input %s: a directory is no archive", i.file), hint: "name it with --export-dir"}
 	}
 	return a.refuseTerminal(i.file)
 }
@@ -184,6 +186,11 @@ func sourceDate(env map[string]string) (int64, error) {
 		return 0, usagef("SOURCE_DATE_EPOCH %q: not a whole number of seconds from 0 to %d", text, int64(format.MaxTarTime))
 	}
 	return n, nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // isTerminal says whether one of our streams is one.

@@ -107,6 +107,7 @@ func (a *app) whatToVerify(flags *pflag.FlagSet, s *storeFlags, o *pipeline.Veri
 		kind, err = pipeline.Detect(path)
 	case in.file != "":
 		kind, path = pipeline.KindArchive, in.file
+		err = in.finish(a, flags)
 	case o.ExportDir != "":
 		kind, path = pipeline.KindExportDir, o.ExportDir
 	default:
