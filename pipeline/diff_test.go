@@ -218,8 +218,9 @@ func TestDiffErrors(t *testing.T) {
 		}
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	cancel(errors.New("enough"))
-	if _, err := Diff(ctx, DiffOptions{A: good, B: good}); err == nil || err.Error() != "enough" {
+	enough := errors.New("enough")
+	cancel(enough)
+	if _, err := Diff(ctx, DiffOptions{A: good, B: good}); !errors.Is(err, enough) {
 		t.Error(err)
 	}
 	if _, err := Diff(context.Background(), DiffOptions{A: "-", B: good, Stdin: bytes.NewReader(data)}); err != nil {

@@ -80,9 +80,9 @@ type verify struct {
 	o      VerifyOptions
 	report VerifyReport
 
-	mu   sync.Mutex // for what follows, and the report's defects and warnings
-	said map[string]bool
-	vats map[string]bool // of artifacts that something is wrong with
+	mu          sync.Mutex // for what follows, and the report's defects and warnings
+	said        map[string]bool
+	named, vats map[string]bool // artifacts that something is wrong with, and theirs
 }
 
 // Verify reads all that there is and reports everything that is wrong: content that does not have its hash, artifacts that the mode needs and
@@ -90,7 +90,7 @@ type verify struct {
 // whatever is found; it says that what was named cannot be opened, or that the run was cancelled.
 func Verify(ctx context.Context, o VerifyOptions) (VerifyReport, error) {
 	began := time.Now()
-	v := &verify{o: o, said: map[string]bool{}, vats: map[string]bool{}}
+	v := &verify{o: o, said: map[string]bool{}, named: map[string]bool{}, vats: map[string]bool{}}
 	if err := v.defaults(); err != nil {
 		return v.report, err
 	}
@@ -154,7 +154,7 @@ func (v *verify) defect(err error) error {
 		if v.said[line] {
 			return nil
 		}
-		v.said[line] = true
+		v.said[line], v.named[d.Artifact] = true, true
 	}
 	if name, err := format.ParseName(d.Artifact); err == nil {
 		v.vats[name.VatID] = true
@@ -175,6 +175,13 @@ func (v *verify) note(err error) { v.defect(err) }
 
 // ended reports that something could not be read to its end.
 func (v *verify) ended(err error) error { return v.defect(fmt.Errorf("%w: reading ended here", err)) }
+
+// isNamed reports whether something is wrong with an artifact, unless that is so of very many.
+func (v *verify) isNamed(artifact string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.named[artifact]
+}
 
 // vatHasDefect reports whether something is wrong with an artifact of a vat.
 func (v *verify) vatHasDefect(vatID string) bool {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -24,6 +25,7 @@ type verifyExport struct {
 	head, tail *stages.ExportData
 	parts      *stages.Artifacts
 
+	index               *ArtifactError // what the index of an archive says of a file
 	known, read         chan struct{}
 	partOfData, partial atomic.Bool // the export data, or the rest, could not be read to its end
 }
@@ -47,14 +49,20 @@ func (v *verify) export(ctx context.Context) (err error) {
 		return err
 	}
 	x.count()
+	x.atIndex()
 	x.complete()
 	return x.leftOver()
 }
 
 // isDamage tells what is wrong with the content from what the system says.
 func isDamage(err error) bool {
-	return !errors.As(err, new(*fs.PathError)) && !errors.As(err, new(syscall.Errno))
+	return !errors.As(err, new(*openError)) && !errors.As(err, new(*fs.PathError)) && !errors.As(err, new(syscall.Errno))
 }
+
+// openError says that there is nothing to verify.
+type openError struct{ error }
+
+func (e *openError) Unwrap() error { return e.error }
 
 // open opens the source, in a way that does not end at the first missing file.
 func (v *verify) open(ctx context.Context) (stages.Source, error) {
@@ -67,7 +75,7 @@ func (v *verify) open(ctx context.Context) (stages.Source, error) {
 	}
 	in, err := stages.OpenInput(ctx, v.o.Archive, v.o.Stdin, v.o.fs, v.o.Status.AddBytes)
 	if err != nil {
-		return nil, err
+		return nil, &openError{err}
 	}
 	v.o.Status.SetPhase("verify", in.Size)
 	src, err := stages.OpenArchive(ctx, in, stages.ArchiveOptions{TempDir: v.temp(), FS: v.o.fs, MaxWindow: v.o.MaxWindow, Lenient: true})
@@ -127,7 +135,7 @@ func (x *verifyExport) stages(ctx context.Context) error {
 	x.meta = stages.NewInspection(v.note)
 	x.parts = stages.NewArtifacts(stages.UnpackOptions{
 		Workers: n, Mode: format.Debug, TempDir: v.temp(), FS: v.o.fs,
-		Progress: x.progress(), Warn: v.warn, Discard: true, Defect: v.defect,
+		Progress: x.progress(), Warn: v.warn, Discard: true, Defect: x.artifactDefect,
 	}, x.meta)
 	insert := &stages.Insert{
 		Sink: nowhere{x}, Meta: x.meta, Progress: x.progress(),
@@ -135,7 +143,11 @@ func (x *verifyExport) stages(ctx context.Context) error {
 		Known:    func() error { close(x.known); return nil },
 	}
 
-	r.stage("read export data", v.survive(format.ExportDataFile, x.readHead, func() { x.partOfData.Store(true) }), x.head)
+	of := format.ExportDataFile
+	if v.report.Kind == KindArchive {
+		of = "" // the error says where in the archive it is
+	}
+	r.stage("read export data", v.survive(of, x.readHead, func() { x.partOfData.Store(true) }), x.head)
 	r.workers("export data", n, x.head.Parse)
 	r.stage("read artifacts", x.readArtifacts, x.parts)
 	r.workers("artifacts", n, x.parts.Unpack)
@@ -173,17 +185,22 @@ func (x *verifyExport) readHead(ctx context.Context) error {
 		return err
 	}
 	x.phase("export data", size)
-	late := &stages.LateReader{R: r}
-	if err := errors.Join(x.head.Read(ctx, late), r.Close()); err != nil {
-		return err
+	if x.report.Kind == KindArchive {
+		return errors.Join(x.head.Read(ctx, r), r.Close())
 	}
-	return late.Err
+	late := &stages.LateReader{R: r}
+	return errors.Join(x.head.Read(ctx, late), r.Close(), late.Err)
 }
 
 // readArtifacts reads all artifacts; where that ends early, what was passed on before is still checked.
 func (x *verifyExport) readArtifacts(ctx context.Context) error {
 	if err := waitFor(ctx, x.known); err != nil {
 		return err
+	}
+	if x.report.Kind == KindArchive && x.partOfData.Load() {
+		x.partial.Store(true) // there is nothing to read on from
+		close(x.read)
+		return nil
 	}
 	begin := func(n int, bytes int64) {
 		x.phase("artifacts", bytes)
@@ -199,6 +216,14 @@ func (x *verifyExport) readArtifacts(ctx context.Context) error {
 	}
 	close(x.read)
 	return nil
+}
+
+// artifactDefect reports what is wrong with an artifact. That an archive cannot be read on, whoever reads it says.
+func (x *verifyExport) artifactDefect(err error) error {
+	if errors.As(err, new(*stages.StreamError)) {
+		return nil
+	}
+	return x.defect(err)
 }
 
 // wanted reports artifacts that no record is about; all others are wanted.
@@ -225,7 +250,18 @@ func (x *verifyExport) readTail(ctx context.Context) error {
 			return err
 		}
 	}
-	return x.src.Finish(ctx)
+	err = x.src.Finish(ctx)
+	if errors.As(err, &x.index) {
+		return nil
+	}
+	return err
+}
+
+// atIndex reports what the index of an archive says of a file, unless the same was said of the artifact in it.
+func (x *verifyExport) atIndex() {
+	if x.index != nil && !x.isNamed(strings.TrimSuffix(x.index.Name, ".gz")) {
+		x.note(x.index)
+	}
 }
 
 // complete checks that the artifacts of the mode are there. Nothing follows where something could not be read to its end.

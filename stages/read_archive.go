@@ -203,20 +203,26 @@ func (s *stream) explain(err error) error {
 	case err == nil:
 		return nil
 	case s.in.err.Load() != nil:
-		return fmt.Errorf("read the archive: %w", *s.in.err.Load())
+		return &StreamError{fmt.Errorf("read the archive: %w", *s.in.err.Load())}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("the archive is truncated: it ends %s: %w", where, io.ErrUnexpectedEOF)
+		return &StreamError{fmt.Errorf("the archive is truncated: it ends %s: %w", where, io.ErrUnexpectedEOF)}
 	case errors.As(err, &known):
 		return err
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		return errorf(format.ErrLimit, "the archive's zstd stream has a window beyond the limit, which can be raised with --max-window (%s)", where)
+		return &StreamError{errorf(format.ErrLimit, "the archive's zstd stream has a window beyond the limit, which can be raised with --max-window (%s)", where)}
 	case errors.Is(err, zstd.ErrCRCMismatch), errors.Is(err, gzip.ErrChecksum):
-		return errorf(format.ErrHashMismatch, "the archive's %s stream is damaged: its checksum is wrong (%s)", s.packing, where)
+		return &StreamError{errorf(format.ErrHashMismatch, "the archive's %s stream is damaged: its checksum is wrong (%s)", s.packing, where)}
 	case s.packing != "":
-		return errorf(format.ErrFormat, "the archive's %s stream is damaged: %v (%s)", s.packing, err, where)
+		return &StreamError{errorf(format.ErrFormat, "the archive's %s stream is damaged: %v (%s)", s.packing, err, where)}
 	}
-	return fmt.Errorf("read the archive: %w", err)
+	return &StreamError{fmt.Errorf("read the archive: %w", err)}
 }
+
+// StreamError says that an archive cannot be read on. Whoever reads an artifact of it then gets it too.
+type StreamError struct{ Err error }
+
+func (e *StreamError) Error() string { return e.Err.Error() }
+func (e *StreamError) Unwrap() error { return e.Err }
 
 // end checks that the stream ends here, but for zeros where those are allowed.
 func (s *stream) end(ctx context.Context, zeros bool) error {

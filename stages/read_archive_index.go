@@ -56,8 +56,9 @@ func (r *indexReader) Write(p []byte) (int, error) {
 			break
 		}
 		if binary.LittleEndian.Uint64(b) != r.x.sums[r.at] && r.err == nil {
-			r.err = errorf(format.ErrHashMismatch, "%s has another sha256 than the index of the archive says, which is %s",
-				quoted(string(b[indexFixed:indexFixed+name])), hex.EncodeToString(b[:32]))
+			file := string(b[indexFixed : indexFixed+name])
+			r.err = &ArtifactError{file, errorf(format.ErrHashMismatch, "%s has another sha256 than the index of the archive says, which is %s",
+				quoted(file), hex.EncodeToString(b[:32]))}
 		}
 		b = b[indexFixed+name:]
 		r.at++
