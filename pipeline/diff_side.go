@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"swingport/format"
@@ -177,7 +178,7 @@ func (x *exportReader) progress() func(int64) {
 
 func (x *exportReader) phase(bytes int64) {
 	if x.kind != KindArchive {
-		x.o.Status.SetPhase("read "+string(x.side), bytes)
+		x.o.Status.SetPhase("read "+strings.ToUpper(string(x.side)), bytes)
 	}
 }
 

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"strings"
 
 	"swingport/format"
 	"swingport/stages"
@@ -28,7 +29,7 @@ func (s *diffSide) digestStore(ctx context.Context) error {
 		Count:    func(*stages.Artifact) { o.Status.AddArtifacts(1) },
 	}
 	n, spanCount, bundleCount, stored := plan.Counts()
-	o.Status.SetPhase("read "+string(s.side), stored+s.store.Size())
+	o.Status.SetPhase("read "+strings.ToUpper(string(s.side)), stored+s.store.Size())
 	o.Status.SetArtifacts(int64(n + spanCount + bundleCount))
 
 	r := newRun(ctx)
