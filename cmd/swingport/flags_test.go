@@ -329,15 +329,34 @@ func TestNoCommand(t *testing.T) {
 	}
 }
 
-// The values of flags are also found where shells ask for completions.
+// The values of flags are also found where shells ask for completions; the last line says what else to offer.
 func TestCompletion(t *testing.T) {
-	f := newFake()
-	if rc := f.run([]string{"__complete", "export", "--artifact-mode", ""}); rc != 0 {
-		t.Fatalf("exit code %d: %s", rc, f.err.String())
-	}
-	for _, mode := range []string{"none", "operational", "replay", "archival", "debug"} {
-		if !strings.Contains(f.out.String(), mode+"\n") {
-			t.Errorf("no %s in %q", mode, f.out.String())
+	const nothing, extensions, dirs, files = ":4", ":8", ":16", ":0"
+	for _, test := range []struct {
+		args string
+		want []string
+	}{
+		{"export --artifact-mode", []string{"none", "operational", "replay", "archival", "debug", "auto", nothing}},
+		{"import --artifact-mode", []string{"none", "operational", "replay", "archival", "debug", nothing}},
+		{"copy --artifact-mode", []string{"operational", "replay", "archival", "debug", "auto", nothing}},
+		{"export --format", []string{"tar", "tar.zst", nothing}},
+		{"export --level", []string{"fastest", "default", "better", "best", nothing}},
+		{"export --snapshots", []string{"raw", "gzip", nothing}},
+		{"copy --reader", []string{"sweep", "engine", nothing}},
+		{"export --output", []string{"tar", "zst", extensions}},
+		{"import --input", []string{"tar", "zst", "gz", "tgz", extensions}},
+		{"verify --export-dir", []string{dirs}},
+		{"copy --to-state-dir", []string{dirs}},
+		{"extract --to", []string{dirs}},
+		{"verify", []string{files}},
+		{"diff a", []string{files}},
+	} {
+		f := newFake()
+		if rc := f.run(append(append([]string{"__complete"}, strings.Fields(test.args)...), "")); rc != 0 {
+			t.Fatalf("%s: exit code %d: %s", test.args, rc, f.err.String())
+		}
+		if got := strings.Fields(f.out.String()); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s: %q, not %q", test.args, got, test.want)
 		}
 	}
 }
