@@ -13,8 +13,11 @@ import (
 // artifacts of the mode, as the reference's export-kernel-db does, each compared with its hash on the way. The directory gets all of it or,
 // on any error, nothing. The store is only read, in one read transaction, also while a node writes to it.
 //
+// With o.Archive the same goes into one file, or through a pipe, as format/FORMAT.md says. A file appears whole or not at all; what comes out of a
+// pipe is whole if its last entry is there.
+//
 // Errors are an *IncompleteError where the store lacks what the mode needs, an *ArtifactError for a hash that does not match, an
-// *ExistsError where there is an export already, ErrNoStore and ErrNotStore; or whatever the system says.
+// *ExistsError where there is an export already, ErrNoStore, ErrNotStore and ErrReaderGone; or whatever the system says.
 func Export(ctx context.Context, o ExportOptions) (Summary, error) {
 	if o.Archive != "" {
 		return exportTo(ctx, o, func(o *ExportOptions) (sink, error) { return newArchiveSink(ctx, o) })
@@ -106,6 +109,6 @@ func (x *export) stages(ctx context.Context) error {
 			r.workers("check", o.Workers, func(ctx context.Context) error { return x.check.Work(ctx, in, x.send) }, x.parts)
 		}
 	}
-	x.sink.start(r, x)
+	x.sink.start(r, x) // to a directory: write; to an archive: pack -> compress -> write
 	return r.wait()
 }

@@ -55,20 +55,20 @@ func (s *archiveSink) wants() wants {
 }
 
 func (s *archiveSink) start(r *run, x *export) {
-	s.write(r, "pack archive", func(ctx context.Context) error { return s.pack(ctx, x) })
+	watching, written := context.WithCancel(r.ctx)
+	r.stage("write archive", func(context.Context) error { return s.target.Watch(watching) })
+	s.write(r, "pack archive", func(ctx context.Context) error { return s.pack(ctx, x) }, written)
 }
 
-// write starts the stages that write what pack gives to s.packer:
+// write starts the stages that write what pack gives to s.packer, and calls written at the end:
 //
 //	pack -> pieces -> compress -> frames -> write
-func (s *archiveSink) write(r *run, name string, pack func(context.Context) error) {
-	watching, stop := context.WithCancel(r.ctx)
-	r.stage("write archive", func(context.Context) error { return s.target.Watch(watching) })
+func (s *archiveSink) write(r *run, name string, pack func(context.Context) error, written func()) {
 	if s.zstd == nil {
 		pieces := stages.NewLink("pieces", 2, (*stages.Chunk).Release)
 		r.stage(name, func(ctx context.Context) error { s.packer.To(ctx, pieces.Send); return pack(ctx) }, pieces)
 		r.stage("write archive", func(ctx context.Context) error {
-			defer stop()
+			defer written()
 			return stages.Each(ctx, pieces, func(c *stages.Chunk) error {
 				defer c.Release()
 				return s.target.Write(ctx, c.Data)
@@ -80,7 +80,7 @@ func (s *archiveSink) write(r *run, name string, pack func(context.Context) erro
 	r.stage(name, func(ctx context.Context) error { s.packer.To(ctx, frames.Dispatch); return pack(ctx) }, frames)
 	r.workers("compress", s.zstd.Workers(), func(ctx context.Context) error { return s.zstd.Work(ctx, frames) })
 	r.stage("write archive", func(ctx context.Context) error {
-		defer stop()
+		defer written()
 		return s.zstd.Write(ctx, frames, s.target)
 	})
 }
@@ -104,7 +104,8 @@ func (s *archiveSink) pack(ctx context.Context, x *export) error {
 	return s.packer.Data(x.sorter.Size()+metadataSize, x.lines)
 }
 
-// commit writes the end of the archive: where anything before was wrong, a reader sees that it is cut.
+// commit writes the end of the archive: where anything before was wrong, a reader sees that it is cut. Nobody watches the reader any more, which
+// may go when it has the last byte.
 func (s *archiveSink) commit(ctx context.Context, x *export) error {
 	r := newRun(ctx)
 	s.write(r, "pack manifest and index", func(context.Context) error {
@@ -112,7 +113,7 @@ func (s *archiveSink) commit(ctx context.Context, x *export) error {
 			return err
 		}
 		return s.packer.End()
-	})
+	}, func() {})
 	if err := r.wait(); err != nil {
 		return err
 	}

@@ -350,3 +350,23 @@ func TestExportAuto(t *testing.T) {
 		}
 	}
 }
+
+// A reader that goes as soon as it has the last byte had all of it.
+func TestArchiveReaderLeavesAtTheEnd(t *testing.T) {
+	b := goodStore(t)
+	b.Close()
+	size := int64(len(wholeArchive(t, b.Dir)))
+	for name, open := range pipes(t) {
+		for range 20 {
+			r, w := open()
+			go func() {
+				io.CopyN(io.Discard, r, size)
+				r.Close()
+			}()
+			if _, err := Export(t.Context(), ExportOptions{StateDir: b.Dir, Archive: "-", Stdout: w}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			w.Close()
+		}
+	}
+}

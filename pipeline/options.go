@@ -51,7 +51,7 @@ type ExportOptions struct {
 	Checksums bool   // add a SHA256SUMS
 	Reader    string // ReaderSweep or ReaderEngine; "" means ReaderSweep
 	Workers   int    // goroutines of each parallel stage, 16 at most; 0 means GOMAXPROCS
-	TempDir   string // where stages spill; "" means the export directory
+	TempDir   string // where stages spill; "" means the export directory, or the one that gets the archive
 
 	Status *Status      // counters for whoever polls; may be nil
 	Log    *slog.Logger // what happens, in detail; nil means silent
