@@ -130,11 +130,11 @@ func (x *verifyExport) manifest() {
 func (x *verifyExport) stages(ctx context.Context) error {
 	v, r, n := x.verify, newRun(ctx), x.o.Workers
 	x.head = stages.NewExportData(n, stages.AllLines)
-	x.head.Defect = v.defect
+	x.head.Defect, x.head.MaxItem = v.defect, v.o.MaxItem
 	x.tail = x.head.Then(stages.KVLines)
 	x.meta = stages.NewInspection(v.note)
 	x.parts = stages.NewArtifacts(stages.UnpackOptions{
-		Workers: n, Mode: format.Debug, TempDir: v.temp(), FS: v.o.fs,
+		Workers: n, Mode: format.Debug, TempDir: v.temp(), FS: v.o.fs, MaxItem: v.o.MaxItem,
 		Progress: x.progress(), Warn: v.warn, Discard: true, Defect: x.artifactDefect,
 	}, x.meta)
 	insert := &stages.Insert{
