@@ -51,7 +51,8 @@ type Digests struct {
 	pool   *rowsPool
 	run    *kvRun
 	seq    uint64
-	row    []byte
+
+	key, value, row []byte // of the one that is being added
 }
 
 // digestsKeep is how much of a set stays in memory, in bytes.
@@ -71,11 +72,11 @@ func (d *Digests) Close() { d.sorter.Close() }
 func (d *Digests) Add(ctx context.Context, kind DigestKind, name []byte, v Digest) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	key := appendDigestKey(nil, kind, name)
-	key = binary.BigEndian.AppendUint64(key, d.seq)
+	d.key = binary.BigEndian.AppendUint64(appendDigestKey(d.key[:0], kind, name), d.seq)
 	d.seq++
-	value := binary.BigEndian.AppendUint64([]byte{byte(v.Type)}, uint64(v.Size))
-	d.row = appendRow(d.row[:0], key, format.TextValue(append(value, v.SHA256[:]...)), 0)
+	d.value = binary.BigEndian.AppendUint64(append(d.value[:0], byte(v.Type)), uint64(v.Size))
+	d.value = append(d.value, v.SHA256[:]...)
+	d.row = appendRow(d.row[:0], d.key, format.TextValue(d.value), 0)
 	return d.add(ctx)
 }
 
