@@ -13,6 +13,7 @@ import (
 type LineDigests struct {
 	*Ordered[*Chunk, []LineDigest]
 	pool *Pool
+	max  int // bytes of a line
 }
 
 // LineDigest is a line of export data.
@@ -21,14 +22,14 @@ type LineDigest struct {
 	Digest
 }
 
-// NewLineDigests prepares the work of a number of workers.
-func NewLineDigests(workers int) *LineDigests {
-	return &LineDigests{NewOrdered[*Chunk, []LineDigest]("export data", workers, 1, nil), NewPool(2*workers+2, exportDataChunk)}
+// NewLineDigests prepares the work of a number of workers, on lines of at most maxItem bytes; 0 means DefaultMaxItem.
+func NewLineDigests(workers int, maxItem int64) *LineDigests {
+	return &LineDigests{NewOrdered[*Chunk, []LineDigest]("export data", workers, 1, nil), NewPool(2*workers+2, exportDataChunk), maxItemOf(maxItem)}
 }
 
 // Read is the stage that reads r to its end; progress is told of the bytes.
 func (x *LineDigests) Read(ctx context.Context, r io.Reader, progress func(int64)) error {
-	cut := lineCutter{r: r, pool: x.pool}
+	cut := lineCutter{r: r, pool: x.pool, max: x.max}
 	for {
 		chunk, err := cut.next(ctx)
 		if err != nil || chunk == nil {
