@@ -129,8 +129,8 @@ func archiveHint(err error, cmd *cobra.Command) string {
 		return "choose another name: what exists is never overwritten"
 	case errors.As(err, new(*pipeline.MissingError)):
 		return "swingport list --long shows what is there"
-	case errors.Is(err, pipeline.ErrKind) && cmd.Name() == "verify":
-		return "--state-dir, --export-dir and --input say which one is meant"
+	case errors.Is(err, pipeline.ErrKind) && cmd.Name() == "verify" && strings.Contains(err.Error(), "say which"):
+		return "with --state-dir or --export-dir"
 	}
 	return ""
 }
