@@ -133,7 +133,6 @@ func (s *diffSide) digestExport(ctx context.Context) error {
 			if err != nil {
 				return &ArtifactError{Name: in.Name, Err: err}
 			}
-			c.Bundle = nil
 			return out.Send(ctx, c)
 		})
 	})

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"golang.org/x/sync/semaphore"
+
 	"swingport/format"
 	"swingport/stages"
 )
@@ -319,6 +321,7 @@ func (x *verifyExport) withoutRecords(ctx context.Context) error {
 	v, r := x.verify, newRun(ctx)
 	v.warn("without export data, the hashes of snapshots and spans are not known, and nobody can tell what is missing")
 	work := stages.NewOrdered[stages.Incoming, stages.Content]("artifacts", v.o.Workers, 1, nil)
+	room := semaphore.NewWeighted(2 * max(v.o.MaxItem, stages.DefaultMaxItem))
 	r.stage("read artifacts", func(ctx context.Context) error {
 		begin := func(n int, bytes int64) {
 			x.phase("artifacts", bytes)
@@ -334,16 +337,12 @@ func (x *verifyExport) withoutRecords(ctx context.Context) error {
 		return err
 	}, work)
 	r.workers("artifacts", v.o.Workers, func(ctx context.Context) error {
-		reader := &stages.ContentReader{Progress: x.progress()}
+		reader := &stages.ContentReader{Progress: x.progress(), Room: room, MaxItem: v.o.MaxItem}
 		return work.Work(ctx, func(ctx context.Context, in stages.Incoming, out *stages.Link[stages.Content]) error {
 			c, err := reader.Read(ctx, in)
-			if err == nil {
-				err = c.CheckAlone()
-			}
 			if err != nil && ctx.Err() == nil {
 				return v.defect(&ArtifactError{Name: in.Name, Err: err})
 			}
-			c.Bundle = nil
 			return errors.Join(err, out.Send(ctx, c))
 		})
 	})

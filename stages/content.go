@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/gzip"
+	"golang.org/x/sync/semaphore"
 
 	"swingport/format"
 )
@@ -19,12 +20,14 @@ type Content struct {
 	Size   int64 // bytes
 	SHA256 [sha256.Size]byte
 	Items  int64  // a span's
-	Bundle []byte // a bundle's content; nil of others
+	bundle []byte // a bundle's content; nil of others
 }
 
-// ContentReader reads artifacts as they are, and compares them with nothing. It is for one goroutine.
+// ContentReader reads artifacts as they are. With Room it compares them with their names, else with nothing. It is for one goroutine.
 type ContentReader struct {
-	Progress func(bytes int64) // read, packed or not
+	Progress func(bytes int64)   // read, packed or not
+	Room     *semaphore.Weighted // bytes that the bundles of all readers may take, which is at least MaxItem; nil: nothing is compared
+	MaxItem  int64               // the largest bundle with Room, in bytes; 0 means DefaultMaxItem
 
 	buf  []byte
 	gzip *gzip.Reader
@@ -38,6 +41,15 @@ func (c *ContentReader) Read(ctx context.Context, in Incoming) (got Content, err
 		return got, err
 	}
 	got.Kind = name.Kind
+	if c.Room != nil && name.Kind == format.KindBundle {
+		if in.Size > int64(maxItemOf(c.MaxItem)) {
+			return got, tooLarge("bundle", maxItemOf(c.MaxItem))
+		}
+		if err := c.Room.Acquire(ctx, in.Size); err != nil {
+			return got, context.Cause(ctx)
+		}
+		defer c.Room.Release(in.Size)
+	}
 	f, err := in.Open()
 	if err != nil {
 		return got, err
@@ -49,7 +61,11 @@ func (c *ContentReader) Read(ctx context.Context, in Incoming) (got Content, err
 			return got, gzipError(err)
 		}
 	}
-	return got, c.read(ctx, r, &got)
+	if err = c.read(ctx, r, &got); err == nil && c.Room != nil {
+		err = got.checkAlone()
+		got.bundle = nil
+	}
+	return got, err
 }
 
 func (c *ContentReader) unpacked(r io.Reader) (io.Reader, error) {
@@ -77,10 +93,12 @@ func (c *ContentReader) read(ctx context.Context, r io.Reader, got *Content) err
 				end = piece[n-1]
 			}
 		case format.KindBundle:
-			if got.Size > format.MaxB0Size {
-				return errorf(format.ErrLimit, "bundle of more than %d bytes", format.MaxB0Size)
+			if c.Room != nil {
+				if got.Size > int64(maxItemOf(c.MaxItem)) {
+					return tooLarge("bundle", maxItemOf(c.MaxItem))
+				}
+				got.bundle = append(got.bundle, piece...)
 			}
-			got.Bundle = append(got.Bundle, piece...)
 		}
 		switch {
 		case err == io.EOF:
@@ -97,14 +115,14 @@ func (c *ContentReader) read(ctx context.Context, r io.Reader, got *Content) err
 	}
 }
 
-// CheckAlone compares an artifact with its name, which is all there is without records: the id of a bundle, the number of a span's items.
-func (c Content) CheckAlone() error {
+// checkAlone compares an artifact with its name, which is all there is without records: the id of a bundle, the number of a span's items.
+func (c *Content) checkAlone() error {
 	name, err := format.ParseName(c.Name)
 	switch {
 	case err != nil:
 		return err
 	case name.Kind == format.KindBundle:
-		return format.BundleMatches(name.BundleID, c.Bundle)
+		return format.BundleMatches(name.BundleID, c.bundle)
 	case name.Kind == format.KindTranscript && c.Items != name.End-name.Pos:
 		return errorf(format.ErrIncomplete, "it has %d items, and its name says %d", c.Items, name.End-name.Pos)
 	}
