@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"container/heap"
+	"encoding/binary"
 	"io"
 	"sync"
 
@@ -81,47 +82,81 @@ func (s *spill) keep(r source) {
 // source gives sorted rows one by one; nil is the end. A row is borrowed until the next call.
 type source interface{ next() ([]byte, error) }
 
-// fileRun reads a run back.
+// fileRun reads a run back. Of a row that is larger than its buffer it gives the header and the key: with many runs that wait for their turn,
+// only the row whose turn it is may be in memory, by whole.
 type fileRun struct {
 	f       *File
 	at, end int64
 	buf     []byte // unread bytes
 	room    []byte
+	size    int // of the row that next gave
 }
 
 func (r *fileRun) next() ([]byte, error) {
-	if len(r.buf) < rowHeader || len(r.buf) < rowSize(r.buf) {
-		if err := r.fill(); err != nil || len(r.buf) == 0 {
-			return nil, err
-		}
+	r.drop()
+	if err := r.have(rowHeader); err != nil || len(r.buf) == 0 {
+		return nil, err
 	}
-	n := rowSize(r.buf)
-	row := r.buf[:n]
-	r.buf = r.buf[n:]
+	r.size = rowSize(r.buf)
+	part := r.size
+	if part > len(r.room) {
+		part = rowHeader + int(binary.LittleEndian.Uint32(r.buf))
+	}
+	if err := r.have(part); err != nil {
+		return nil, err
+	}
+	return r.buf[:part], nil
+}
+
+// drop goes on behind the row that next gave.
+func (r *fileRun) drop() {
+	n := min(r.size, len(r.buf))
+	r.buf, r.at, r.size = r.buf[n:], r.at+int64(r.size-n), 0
+}
+
+// whole is all of the row that next gave, in room where it is larger than the buffer.
+func (r *fileRun) whole(room *[]byte) ([]byte, error) {
+	if r.size <= len(r.buf) {
+		return r.buf[:r.size], nil
+	}
+	if cap(*room) < r.size {
+		*room = make([]byte, r.size)
+	}
+	row := (*room)[:r.size]
+	n := copy(row, r.buf)
+	if _, err := r.f.ReadAt(row[n:], r.at); err != nil {
+		return nil, notEOF(err)
+	}
 	return row, nil
 }
 
-// fill reads on until the buffer holds a whole row.
-func (r *fileRun) fill() error {
-	for {
-		kept := copy(r.room, r.buf)
-		n := int(min(int64(len(r.room)-kept), r.end-r.at))
-		if _, err := r.f.ReadAt(r.room[kept:kept+n], r.at); err != nil && err != io.EOF {
-			return err
-		}
-		r.at += int64(n)
-		r.buf = r.room[:kept+n]
-		if len(r.buf) == 0 || len(r.buf) >= rowHeader && len(r.buf) >= rowSize(r.buf) {
-			return nil
-		}
-		if n == 0 && r.at == r.end {
-			return io.ErrUnexpectedEOF
-		}
-		if len(r.buf) >= rowHeader {
-			r.room = append(make([]byte, 0, rowSize(r.buf)), r.buf...)[:rowSize(r.buf)]
-			r.buf = r.room[:len(r.buf)]
-		}
+// have reads on until the buffer has n bytes. At the end of the run it may have none.
+func (r *fileRun) have(n int) error {
+	if len(r.buf) >= n {
+		return nil
 	}
+	if n > len(r.room) {
+		r.room = make([]byte, n)
+	}
+	kept := copy(r.room, r.buf)
+	more := int(min(int64(len(r.room)-kept), r.end-r.at))
+	if _, err := r.f.ReadAt(r.room[kept:kept+more], r.at); err != nil {
+		return notEOF(err)
+	}
+	r.at += int64(more)
+	r.buf = r.room[:kept+more]
+	if len(r.buf) < n && (len(r.buf) > 0 || n > rowHeader) {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+
+// notEOF says of a file that ends before its runs what it is.
+func notEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // merge reads all runs side by side, in the order of the keys.
@@ -148,6 +183,7 @@ func (s *spill) merge() (*merger, error) {
 type merger struct {
 	heads   []head
 	started bool
+	room    []byte // for rows that are larger than the buffers
 }
 
 type head struct {
@@ -182,6 +218,9 @@ func (m *merger) next() ([]byte, error) {
 	m.started = true
 	if len(m.heads) == 0 {
 		return nil, nil
+	}
+	if f, ok := m.heads[0].src.(*fileRun); ok {
+		return f.whole(&m.room)
 	}
 	return m.heads[0].row, nil
 }
