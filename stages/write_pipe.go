@@ -12,7 +12,7 @@ import (
 )
 
 // ErrReaderGone: whoever read the archive from a pipe has gone before it was whole.
-var ErrReaderGone = errors.New("its reader went away before the archive was whole")
+var ErrReaderGone = errors.New("its reader went away before all of it was written")
 
 // pipeWriter is a pipe or a socket that is written to without ever blocking in the system, so that a cancelled context ends the wait for a slow
 // reader. Its descriptor is a raw one: package os would end the process for a broken pipe, if it is standard output.

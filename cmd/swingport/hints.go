@@ -116,7 +116,7 @@ func places(cmd *cobra.Command) string {
 func archiveHint(err error, cmd *cobra.Command) string {
 	switch {
 	case errors.Is(err, pipeline.ErrReaderGone):
-		return "whatever read the archive ended early: its own error says why"
+		return "whatever read it ended early: its own error says why"
 	case errors.Is(err, format.ErrArchiveVersion):
 		return "a newer swingport made this archive: import it with that one, or unpack it with tar and import the directory"
 	case errors.Is(err, io.ErrUnexpectedEOF) && input(cmd) == stdio:

@@ -23,7 +23,7 @@ func TestErrorsAndHints(t *testing.T) {
 	}{
 		{"archive exists", "export -o a.tar", &pipeline.ExistsError{Path: "a.tar"}, "a.tar already exists|choose another name: what exists is never overwritten"},
 		{"reader gone", "export -o -", fmt.Errorf("write to standard output: %w", pipeline.ErrReaderGone),
-			"write to standard output: its reader went away before the archive was whole|whatever read the archive ended early: its own error says why"},
+			"write to standard output: its reader went away before all of it was written|whatever read it ended early: its own error says why"},
 		{"cut archive", "import -i a.tar", cut, "the archive is truncated: unexpected EOF|the archive is not whole: copy it again, or export again"},
 		{"cut stream", "import -i -", cut, "the archive is truncated: unexpected EOF|the stream ended early: the error of whatever wrote it says why"},
 		{"cut stream to verify", "verify -", cut, "the archive is truncated: unexpected EOF|the stream ended early: the error of whatever wrote it says why"},
