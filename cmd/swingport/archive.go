@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/dustin/go-humanize"
@@ -14,7 +12,6 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
-	"swingport/format"
 	"swingport/pipeline"
 	"swingport/stages"
 )
@@ -124,68 +121,6 @@ func (l *limitFlags) add(f *pflag.FlagSet) {
 
 func (l *limitFlags) addWindow(f *pflag.FlagSet) {
 	addValue(f, &l.window, parseWindow, "max-window", "the largest window of a zstd stream to take, a `SIZE` (default "+humanize.IBytes(stages.DefaultMaxWindow)+")")
-}
-
-func parseFile(s string) (string, error) {
-	if s == "" {
-		return "", errors.New("empty")
-	}
-	return s, nil
-}
-
-// oneOf makes a parse function of the names that a flag takes.
-func oneOf(names []string) func(string) (string, error) {
-	return func(s string) (string, error) {
-		for _, name := range names {
-			if s == name {
-				return s, nil
-			}
-		}
-		return "", errors.New("not one of " + strings.Join(names, ", "))
-	}
-}
-
-// parseSize takes "64MiB", "64 MB" and plain bytes. Nobody needs more than the
-// limit of the format itself.
-func parseSize(s string) (int64, error) {
-	n, err := humanize.ParseBytes(s)
-	if err != nil || n == 0 || n > format.MaxArchiveSize {
-		return 0, errors.New("not a size like 256MiB")
-	}
-	return int64(n), nil
-}
-
-// minWindow is the smallest that zstd has.
-const minWindow = 1 << 10
-
-func parseWindow(s string) (int64, error) {
-	n, err := parseSize(s)
-	if err != nil || n < minWindow || n > stages.MaxWindow {
-		return 0, errors.New("not a size from 1KiB to 2GiB")
-	}
-	return n, nil
-}
-
-// parseArtifactMode takes the modes of an export: those of the reference, and auto.
-func parseArtifactMode(s string) (format.ArtifactMode, error) {
-	if s == string(pipeline.AutoMode) {
-		return pipeline.AutoMode, nil
-	}
-	return format.ParseArtifactMode(s)
-}
-
-// sourceDate is SOURCE_DATE_EPOCH, which other programs set too: 0 where nobody
-// did. What is no time is an error, or two runs that should have been equal differ.
-func sourceDate(env map[string]string) (int64, error) {
-	text := env["SOURCE_DATE_EPOCH"]
-	if text == "" {
-		return 0, nil
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || strconv.FormatInt(n, 10) != text || n < 0 || n > format.MaxTarTime {
-		return 0, usagef("SOURCE_DATE_EPOCH %q: not a whole number of seconds from 0 to %d", text, int64(format.MaxTarTime))
-	}
-	return n, nil
 }
 
 func isDir(path string) bool {

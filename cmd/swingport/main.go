@@ -1,8 +1,10 @@
-// Command swingport exports and imports Agoric swing-stores.
+// Command swingport exports, imports, copies, verifies and compares Agoric
+// swing-stores.
 //
 // The work is done by the pipeline package; here are flags, texts, progress,
 // hints and exit codes. One file is one command; progress.go is the only one
-// that knows of bars, hints.go the only one that knows exit codes.
+// that knows of bars, hints.go the only one that knows exit codes; args.go,
+// environment.go, values.go and flags.go are about what the user said.
 package main
 
 import (
