@@ -46,7 +46,8 @@ func (e *noError) Error() string { return e.text }
 
 // report prints an error of cmd, and a hint where one helps.
 func (a *app) report(err error, cmd *cobra.Command) {
-	if no, ok := err.(*noError); ok && no.text == "" {
+	var no *noError
+	if errors.As(err, &no) && no.text == "" {
 		return
 	}
 	a.warn("error", err.Error())
