@@ -26,6 +26,7 @@ type foreignArchive struct {
 
 	spool   *File // of what came too early
 	end     int64 // of the spool
+	buf     []byte
 	early   []spooledFile
 	memory  int64 // of names, by nameCost
 	base    string
@@ -275,7 +276,10 @@ func (a *foreignArchive) keep(ctx context.Context, name string, size int64) erro
 		}
 		a.spool = f
 	}
-	n, err := io.CopyBuffer(&spoolWriter{ctx, a.spool}, struct{ io.Reader }{a.tar}, make([]byte, archiveChunk))
+	if a.buf == nil {
+		a.buf = make([]byte, archiveChunk)
+	}
+	n, err := io.CopyBuffer(&spoolWriter{ctx, a.spool}, struct{ io.Reader }{a.tar}, a.buf)
 	if err != nil {
 		var w *spoolError
 		if errors.As(err, &w) {

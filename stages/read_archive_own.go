@@ -33,6 +33,7 @@ type ownArchive struct {
 	headLen int64
 	pending pending
 	names   artifactNames
+	buf     []byte // to read what nobody wants
 }
 
 func openOwnArchive(ctx context.Context, in *stream, o ArchiveOptions) (Source, error) {
@@ -302,7 +303,6 @@ type entryReader struct {
 	secondFrom         int64
 	check              func() error // at the end; may be nil
 	last               bool         // the index, which is not in itself
-	buf                []byte
 	err                error
 }
 
@@ -367,11 +367,11 @@ func (r *entryReader) line(limit int) (line []byte, err error) {
 
 // drain reads to the end.
 func (r *entryReader) drain() error {
-	if r.buf == nil {
-		r.buf = make([]byte, min(archiveChunk, r.left+1))
+	if r.a.buf == nil {
+		r.a.buf = make([]byte, archiveChunk)
 	}
 	for {
-		_, err := r.Read(r.buf)
+		_, err := r.Read(r.a.buf)
 		if err == io.EOF {
 			return nil
 		}
