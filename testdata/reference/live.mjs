@@ -4,8 +4,9 @@
 //
 // For each store: every mode's export, with and without export data, by both readers, byte for byte; where the reference
 // fails, swingport fails with the same message and leaves no manifest; the source's files keep their bytes. Then each
-// imports the other's export: the same rows and schema, and both re-exports are the export again. The tables in
-// live-cases.mjs add stores with odd content and exports with damage. Ends with the counts, and with 1 if anything differed.
+// imports the other's export: the same rows and schema, and both re-exports are the export again. What GNU tar unpacks of our
+// archives is the reference's export, what it packs of that we import, and stores that went through an archive are exported
+// by the reference as before. The tables in live-cases.mjs add stores with odd content and exports with damage. Ends with the counts, and with 1 if anything differed.
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -176,6 +177,45 @@ const compareReexport = async (what, { refState, ourState }, values, original) =
   remove(a, b);
 };
 
+// ---------------------------------------------------------------- archives
+const tool = async (file, ...args) => {
+  const r = await execute(file, args);
+  if (r.rc !== 0) throw Error(`${file} ${args.join(' ')}: ${r.stderr}`);
+};
+
+// refDir is what the reference exported of state in this mode; lossless: what it exports of an import is the same again.
+const compareArchives = async (what, state, refDir, mode, lossless) => {
+  const dir = freshDir('archives');
+  const at = name => path.join(dir, name);
+  const values = { 'state-dir': state, 'artifact-mode': mode };
+  const tars = { raw: at('raw.tar'), gzip: at('gzip.tar.zst'), theirs: at('theirs.tar.gz') };
+  for (const snapshots of ['raw', 'gzip']) {
+    const { rc, stderr } = await run('swingport', 'export', { ...values, output: tars[snapshots], snapshots });
+    if (!check(rc === 0, `${what}: archive of ${snapshots} snapshots`, stderr)) return remove(dir);
+  }
+  fs.mkdirSync(at('unpacked'));
+  await tool('tar', 'xf', tars.raw, '-C', at('unpacked'));
+  ['swingport-archive.jsonl', 'swingport-index'].forEach(f => fs.rmSync(path.join(at('unpacked'), f)));
+  compareDirs(`${what}: unpacked by tar`, refDir, at('unpacked'));
+  await tool('tar', 'czf', tars.theirs, '-C', refDir, '.');
+
+  fs.mkdirSync(at('reference')); // the reference makes no directories
+  const ref = await run('reference', 'import', { 'state-dir': at('reference'), 'export-dir': at('unpacked') });
+  for (const [name, input] of Object.entries(tars)) {
+    const ours = await run('swingport', 'import', { 'state-dir': at(name), input });
+    sameFailure(`${what}: import of ${path.basename(input)}`, ref, ours);
+    if (ref.rc !== 0 || ours.rc !== 0) continue;
+    compareStates(`${what}: rows and schema of ${path.basename(input)}`, at('reference'), at(name));
+    if (!lossless) continue;
+    fs.mkdirSync(at(`${name}-again`));
+    const again = await run('reference', 'export', { 'state-dir': at(name), 'export-dir': at(`${name}-again`), 'artifact-mode': mode, 'export-data-mode': 'all' });
+    if (check(again.rc === 0, `${what}: the reference's export of ${path.basename(input)}`, again.stderr)) {
+      compareDirs(`${what}: the reference's export of ${path.basename(input)}, files`, refDir, at(`${name}-again`));
+    }
+  }
+  return remove(dir);
+};
+
 // ---------------------------------------------------------------- groups
 const generate = async (preset, seed, ...extra) => {
   const state = freshDir(`${preset}-${seed}`);
@@ -199,6 +239,7 @@ const wholeStore = async (name, state, { importModes = ['default'], lossless = t
       }
       remove(states.refState, states.ourState);
     }
+    if (['operational', 'archival'].includes(mode)) await compareArchives(`${name} archives ${mode}`, state, exports.refDir, mode, lossless);
     if (mode === 'archival') {
       const goDir = path.join(work, `${(serial += 1)}-go-style`);
       await node('gostyle.mjs', exports.refDir, goDir);
