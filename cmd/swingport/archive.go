@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -57,11 +56,11 @@ func (o *outputFlags) finish(a *app, flags *pflag.FlagSet) error {
 	case flags.Changed("checksums"):
 		return usagef("--checksums is for directories: an archive has checksums of all that is in it")
 	case o.packed() == "":
-		return &usageError{err: fmt.Errorf("--output %s: neither .tar nor .tar.zst", o.file), hint: "say with --format which it is to be: tar or tar.zst"}
+		return usageHint("say with --format which it is to be: tar or tar.zst", "--output %s: neither .tar nor .tar.zst", o.file)
 	case o.level != "" && o.packed() == pipeline.FormatTar:
 		return usagef("--level %s: a .tar is not packed", o.level)
 	case o.file == stdio && isTerminal(a.stdout) || terminalFile(o.file):
-		return &usageError{err: errors.New("an archive is not for a terminal"), hint: "redirect stdout to a file or a pipe, or name a file with --output"}
+		return usageHint("redirect stdout to a file or a pipe, or name a file with --output", "an archive is not for a terminal")
 	}
 	return nil
 }
@@ -97,7 +96,7 @@ func (i *inputFlags) finish(a *app, flags *pflag.FlagSet) error {
 	case flags.Changed("export-dir"):
 		return usagef("--input and --export-dir exclude each other")
 	case isDir(i.file):
-		return &usageError{err: fmt.Errorf("--input %s: a directory is no archive", i.file), hint: "name it with --export-dir"}
+		return usageHint("name it with --export-dir", "--input %s: a directory is no archive", i.file)
 	}
 	return a.refuseTerminal(i.file)
 }
@@ -105,7 +104,7 @@ func (i *inputFlags) finish(a *app, flags *pflag.FlagSet) error {
 // refuseTerminal fails where an archive would be read from a terminal.
 func (a *app) refuseTerminal(name string) error {
 	if name == stdio && isTerminal(a.stdin) {
-		return &usageError{err: errors.New("stdin is a terminal, not an archive"), hint: "redirect a file or a pipe into it"}
+		return usageHint("redirect a file or a pipe into it", "stdin is a terminal, not an archive")
 	}
 	return nil
 }
@@ -114,13 +113,14 @@ func (a *app) refuseTerminal(name string) error {
 type limitFlags struct{ item, window int64 }
 
 func (l *limitFlags) add(f *pflag.FlagSet) {
-	addValue(f, &l.item, parseSize, "max-item", "the largest item, line or bundle to take, a `SIZE` like 256MiB; memory grows with it (default "+
-		humanize.IBytes(stages.DefaultMaxItem)+")")
+	addValue(f, &l.item, parseSize, "max-item",
+		"the largest item, line or bundle to take, a `SIZE` like 256MiB; memory grows with it (default "+humanize.IBytes(stages.DefaultMaxItem)+")")
 	l.addWindow(f)
 }
 
 func (l *limitFlags) addWindow(f *pflag.FlagSet) {
-	addValue(f, &l.window, parseWindow, "max-window", "the largest window of a zstd stream to take, a `SIZE` (default "+humanize.IBytes(stages.DefaultMaxWindow)+")")
+	addValue(f, &l.window, parseWindow, "max-window",
+		"the largest window of a zstd stream to take, a `SIZE` (default "+humanize.IBytes(stages.DefaultMaxWindow)+")")
 }
 
 func isDir(path string) bool {

@@ -31,6 +31,11 @@ func usagef(format string, args ...any) error {
 	return &usageError{err: fmt.Errorf(format, args...)}
 }
 
+// usageHint is usagef with a hint of its own.
+func usageHint(hint, format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...), hint}
+}
+
 func replacedFlag(name string) error {
 	return &usageError{
 		err:  fmt.Errorf("deprecated %q options, use %q instead", name, replacedFlags[name]),

@@ -79,7 +79,8 @@ func (a *app) exportCommand() *cobra.Command {
 		addValue(f, &t.artifactMode, parseArtifactMode, "artifact-mode",
 			"`MODE`: none, operational, replay, archival, debug or auto (default operational; auto with --output)")
 		addValue(f, &t.exportDataMode, parseExportMode, "export-data-mode", "`MODE`: all or skip (default skip; all with --output)")
-		addValue(f, &o.Snapshots, format.ParseSnapshotForm, "snapshots", "heap snapshots as `FORM`: raw, or gzip, which the reference does not take (default raw)")
+		addValue(f, &o.Snapshots, format.ParseSnapshotForm, "snapshots",
+			"heap snapshots as `FORM`: raw, or gzip, which the reference does not take (default raw)")
 		addBool(f, &o.Checksums, "checksums", "add a SHA256SUMS of all files to the directory")
 	})
 	g.group(cmd, "Archive", out.addArchive)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -86,7 +85,7 @@ func (a *app) checkExtract(o pipeline.ExtractOptions) error {
 	case o.To == "" && len(o.Names) > 1:
 		return usagef("%d files cannot go to stdout: extract needs --to", len(o.Names))
 	case o.To == "" && isTerminal(a.stdout):
-		return &usageError{err: errors.New("the content of an archive is not for a terminal"), hint: "redirect stdout to a file or a pipe, or name a directory with --to"}
+		return usageHint("redirect stdout to a file or a pipe, or name a directory with --to", "the content of an archive is not for a terminal")
 	}
 	return a.refuseTerminal(o.Path)
 }

@@ -56,7 +56,8 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, environ []string) *app {
 	env := environment(environ)
 	return &app{
 		stdin: stdin, stdout: stdout, stderr: newScreen(stderr, env), env: env,
-		export: pipeline.Export, importInto: pipeline.Import, verify: pipeline.Verify, diff: pipeline.Diff, copy: pipeline.Copy, extract: pipeline.Extract, list: pipeline.List,
+		export: pipeline.Export, importInto: pipeline.Import, copy: pipeline.Copy,
+		verify: pipeline.Verify, list: pipeline.List, extract: pipeline.Extract, diff: pipeline.Diff,
 		height: pipeline.Height, get: pipeline.Get,
 	}
 }

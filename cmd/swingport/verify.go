@@ -37,10 +37,7 @@ const maxDefects = 1000
 
 // verifyCommand is "swingport verify".
 func (a *app) verifyCommand() *cobra.Command {
-	var s storeFlags
-	var h howFlags
-	var in inputFlags
-	var o pipeline.VerifyOptions
+	var v verifyFlags
 	var g flagGroups
 	cmd := &cobra.Command{
 		Use:     "verify [PATH]",
@@ -50,74 +47,84 @@ func (a *app) verifyCommand() *cobra.Command {
 		Args:    atMost(1),
 	}
 	g.group(cmd, "Where", func(f *pflag.FlagSet) {
-		s.add(f)
-		addValue(f, &o.ExportDir, parseFile, "export-dir", "`DIR` that holds export-manifest.json")
-		in.add(f)
-		f.StringVar(&h.tempDir, "temp-dir", "", "`DIR` for temporary files (default the system's)")
+		v.store.add(f)
+		addValue(f, &v.o.ExportDir, parseFile, "export-dir", "`DIR` that holds export-manifest.json")
+		v.in.add(f)
+		f.StringVar(&v.how.tempDir, "temp-dir", "", "`DIR` for temporary files (default the system's)")
 	})
 	g.group(cmd, "Checks", func(f *pflag.FlagSet) {
-		addValue(f, &o.ArtifactMode, parseArtifactMode, "artifact-mode",
+		addValue(f, &v.o.ArtifactMode, parseArtifactMode, "artifact-mode",
 			"the `MODE` for which all artifacts must be there (default that of the export; for a store auto, the most complete one)")
-		addBool(f, &o.Deep, "deep", "of a state directory: also SQLite's integrity check, and each table against its indexes")
-		in.limits.add(f)
+		addBool(f, &v.o.Deep, "deep", "of a state directory: also SQLite's integrity check, and each table against its indexes")
+		v.in.limits.add(f)
 	})
-	g.group(cmd, "How", h.add)
+	g.group(cmd, "How", v.how.add)
 	completeDirs(cmd)
 	completeFlag(cmd, "artifact-mode", exportModes...)
-	in.complete(cmd)
+	v.in.complete(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		kind, path, err := a.whatToVerify(cmd.Flags(), &s, &o, &in, args)
-		if err != nil {
+		if err := v.finish(a, cmd.Flags(), args); err != nil {
 			return err
 		}
-		o.StateDir, o.ExportDir, o.Archive = "", "", ""
-		switch kind {
-		case pipeline.KindStateDir:
-			o.StateDir = path
-		case pipeline.KindExportDir:
-			o.ExportDir = path
-		default:
-			o.Archive, o.Stdin = path, a.stdin
-		}
-		if o.Deep && kind != pipeline.KindStateDir {
-			return usagef("--deep is for state directories, and %s is an %s", path, kind)
-		}
-		o.MaxItem, o.MaxWindow, o.Workers, o.TempDir = in.limits.item, in.limits.window, h.workers, h.tempDir
-		return a.runVerify(cmd, o, &h)
+		return a.runVerify(cmd, v.o, &v.how)
 	}
 	return cmd
 }
 
-// whatToVerify is the one thing that the command line names, or else the node's store.
-func (a *app) whatToVerify(flags *pflag.FlagSet, s *storeFlags, o *pipeline.VerifyOptions, in *inputFlags, args []string) (kind pipeline.Kind, path string, err error) {
+// verifyFlags say what to verify, and how.
+type verifyFlags struct {
+	store storeFlags
+	in    inputFlags
+	how   howFlags
+	o     pipeline.VerifyOptions
+}
+
+// finish completes the options.
+func (v *verifyFlags) finish(a *app, flags *pflag.FlagSet, args []string) error {
+	kind, path, err := v.what(a, flags, args)
+	switch {
+	case err != nil:
+		return err
+	case v.o.Deep && kind != pipeline.KindStateDir:
+		return usagef("--deep is for state directories, and %s is an %s", path, kind)
+	}
+	v.o.StateDir, v.o.ExportDir, v.o.Archive = "", "", ""
+	switch kind {
+	case pipeline.KindStateDir:
+		v.o.StateDir = path
+	case pipeline.KindExportDir:
+		v.o.ExportDir = path
+	default:
+		v.o.Archive, v.o.Stdin = path, a.stdin
+	}
+	v.o.MaxItem, v.o.MaxWindow, v.o.Workers, v.o.TempDir = v.in.limits.item, v.in.limits.window, v.how.workers, v.how.tempDir
+	return nil
+}
+
+// what is the one thing that the command line names, or else the node's store.
+func (v *verifyFlags) what(a *app, flags *pflag.FlagSet, args []string) (kind pipeline.Kind, path string, err error) {
 	named := len(args)
-	for _, ways := range [][]string{{"state-dir", "home"}, {"export-dir"}, {"input"}} {
-		for _, way := range ways {
-			if flags.Changed(way) {
-				named++
-				break
-			}
+	for _, given := range []bool{flags.Changed("state-dir") || flags.Changed("home"), flags.Changed("export-dir"), flags.Changed("input")} {
+		if given {
+			named++
 		}
 	}
 	switch {
 	case named > 1:
 		return "", "", usagef("verify takes one of PATH, --state-dir, --export-dir and --input")
 	case len(args) == 1:
-		path = args[0]
-		kind, err = pipeline.Detect(path)
-	case in.file != "":
-		kind, path = pipeline.KindArchive, in.file
-		err = in.finish(a, flags)
-	case o.ExportDir != "":
-		kind, path = pipeline.KindExportDir, o.ExportDir
-	default:
-		kind = pipeline.KindStateDir
-		path, err = s.finish(flags, a.env)
+		kind, err = pipeline.Detect(args[0])
+		if err == nil && kind == pipeline.KindArchive {
+			err = a.refuseTerminal(args[0])
+		}
+		return kind, args[0], err
+	case v.in.file != "":
+		return pipeline.KindArchive, v.in.file, v.in.finish(a, flags)
+	case v.o.ExportDir != "":
+		return pipeline.KindExportDir, v.o.ExportDir, nil
 	}
-	if err == nil && kind == pipeline.KindArchive {
-		err = a.refuseTerminal(path)
-	}
-	return kind, path, err
+	path, err = v.store.finish(flags, a.env)
+	return pipeline.KindStateDir, path, err
 }
 
 // verifyJSON is what --json prints.
