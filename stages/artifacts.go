@@ -73,7 +73,7 @@ func (m *memory) get(ctx context.Context, class, n int) (*Chunk, error) {
 		class++
 	}
 	size := max(n, smallestChunk<<class)
-	weight := min(int64(size), onTheWay/2) // a single item may be larger than all the room
+	weight := min(int64(size), onTheWay) // a single item may be larger than all the room; that much comes free, whatever is open
 	if err := m.sem.Acquire(ctx, weight); err != nil {
 		return nil, context.Cause(ctx)
 	}

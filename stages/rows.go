@@ -122,11 +122,31 @@ func (p *rowsPool) get(ctx context.Context) (*Rows, error) {
 	}
 }
 
+// othersBack waits until all arenas but the caller's one have come back.
+func (p *rowsPool) othersBack(ctx context.Context) error {
+	var others []*Rows
+	defer func() {
+		for _, r := range others {
+			p.free <- r
+		}
+	}()
+	for len(others) < cap(p.free)-1 {
+		select {
+		case r := <-p.free:
+			others = append(others, r)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
 // rowWriter fills batches of one table and sends them on.
 type rowWriter struct {
-	pool *rowsPool
-	out  *Link[*Rows]
-	cur  *Rows
+	pool  *rowsPool
+	out   *Link[*Rows]
+	cur   *Rows
+	alone bool // a row that is larger than an arena waits until those before it were taken: it could be one of many as large
 }
 
 // add appends a row, sending the batch on when the row does not fit any more.
@@ -141,6 +161,11 @@ func (w *rowWriter) add(ctx context.Context, a []byte, b format.Value, pos int64
 		var err error
 		if w.cur, err = w.pool.get(ctx); err != nil {
 			return err
+		}
+		if w.alone && need > w.pool.size {
+			if err := w.pool.othersBack(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	w.cur.Data = appendRow(w.cur.Data, a, b, pos)
@@ -170,11 +195,11 @@ func NewTables(items, kv bool, sortWorkers int) *Tables {
 	drop := func(r *Rows) { r.Release() }
 	if items {
 		t.Items = NewLink("items", 4, drop)
-		t.items = rowWriter{newRowsPool(8, rowArena), t.Items, nil}
+		t.items = rowWriter{pool: newRowsPool(8, rowArena), out: t.Items, alone: true}
 	}
 	if kv {
 		t.KV = NewLink("kv rows", 4, drop)
-		t.kv = rowWriter{newRowsPool(kvArenas(sortWorkers), rowArena), t.KV, nil}
+		t.kv = rowWriter{pool: newRowsPool(kvArenas(sortWorkers), rowArena), out: t.KV}
 	}
 	return t
 }
