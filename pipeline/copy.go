@@ -42,6 +42,7 @@ func (c *copySink) start(r *run, x *export) {
 	head := stages.NewExportData(n, stages.AllLines)
 	parts := stages.NewArtifacts(c.unpackOptions(x), c.meta)
 	rows := stages.NewKVRows(n)
+	head.MaxItem, rows.MaxItem = c.o.MaxItem, c.o.MaxItem
 	known, taken := make(gate), make(gate)
 	c.connect(x, parts, known)
 

@@ -23,6 +23,7 @@ type CopyOptions struct {
 	// and zero check nothing.
 	CheckBlockHeight *float64
 
+	MaxItem int64  // the largest item, line or bundle, in bytes; 0 means 32 MiB, as for an import
 	NoCheck bool   // leave out PRAGMA quick_check of the new store
 	KeepOld bool   // keep the old database of ToStateDir under a name that says its height
 	Reader  string // as for an export

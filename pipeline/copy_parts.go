@@ -35,7 +35,7 @@ type copySink struct {
 // newCopySink locks the target against other imports, checks that it may be replaced, and begins the new database.
 func newCopySink(o *CopyOptions) (*copySink, error) {
 	c := &copySink{o: o, meta: stages.NewMetadata()}
-	c.im = &importer{o: ImportOptions{Workers: o.Workers, NoCheck: o.NoCheck, Status: o.Status, Log: o.Log}, fsys: o.fs, sum: &c.sum}
+	c.im = &importer{o: ImportOptions{Workers: o.Workers, MaxItem: o.MaxItem, NoCheck: o.NoCheck, Status: o.Status, Log: o.Log}, fsys: o.fs, sum: &c.sum}
 	if err := c.open(); err != nil {
 		return c, errors.Join(err, c.abort())
 	}

@@ -437,3 +437,31 @@ func TestCopyOptionErrors(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is larger than an import takes is larger than a copy takes.
+func TestCopyMaxItem(t *testing.T) {
+	for name, change := range map[string]func(b *testdata.Builder){
+		"item":   func(b *testdata.Builder) { b.Span("v3", 0, 0, true, "a", strings.Repeat("x", 2000)) },
+		"value":  func(b *testdata.Builder) { b.KV("k", strings.Repeat("x", 2000)) },
+		"bundle": func(b *testdata.Builder) { b.B0(strings.Repeat("x", 2000)) },
+	} {
+		b := goodStore(t)
+		change(b)
+		b.Close()
+		for max, fails := range map[int64]bool{1000: true, 3000: false} {
+			dir, _, err := runExport(t, ExportOptions{StateDir: b.Dir, ArtifactMode: format.Archival, ExportDataMode: format.All})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, want := Import(context.Background(), ImportOptions{StateDir: t.TempDir(), ExportDir: dir, MaxItem: max})
+			to, _, err := runCopy(t, CopyOptions{StateDir: b.Dir, MaxItem: max})
+			if fails != (want != nil) || fails != (err != nil) {
+				t.Errorf("%s, at most %d: error %v, of the import %v", name, max, err, want)
+			}
+			if fails {
+				sameFailure(t, name, err, want)
+				nothingLeft(t, to)
+			}
+		}
+	}
+}

@@ -12,13 +12,16 @@ import (
 type KVRows struct {
 	*Ordered[*Chunk, *Entries]
 	pool *Pool
+
+	// MaxItem is the longest line, in bytes; 0 means DefaultMaxItem.
+	MaxItem int64
 }
 
 const kvChunk = 256 << 10 // bytes
 
 // NewKVRows prepares the work of a number of converters.
 func NewKVRows(workers int) *KVRows {
-	return &KVRows{NewOrdered[*Chunk]("kv rows", workers, 1, (*Entries).Release), NewPool(2*workers+2, kvChunk)}
+	return &KVRows{Ordered: NewOrdered[*Chunk]("kv rows", workers, 1, (*Entries).Release), pool: NewPool(2*workers+2, kvChunk)}
 }
 
 // Merge is the stage in front, once everything is sorted.
@@ -71,19 +74,20 @@ func (k *KVRows) room(ctx context.Context, c *Chunk, n int) error {
 
 // Convert is the stage of one converter.
 func (k *KVRows) Convert(ctx context.Context) error {
-	var p rowConverter
+	p := rowConverter{limit: maxItemOf(k.MaxItem)}
 	return k.Work(ctx, func(ctx context.Context, chunk *Chunk, out *Link[*Entries]) error {
 		e := entriesPool.Get().(*Entries)
 		e.chunk, e.pool = chunk, k.pool
 		for b := chunk.Data; len(b) > 0; b = b[rowSize(b):] {
 			row := parseRow(b)
-			kv, err := p.kv(row)
+			size := format.KVSize(row.A, row.B)
+			kv, err := p.kv(row, size-len("\n"))
 			if err != nil {
 				e.Release()
 				return err
 			}
 			e.KV = append(e.KV, kv)
-			e.Bytes += int64(format.KVSize(row.A, row.B))
+			e.Bytes += int64(size)
 		}
 		return out.Send(ctx, e)
 	})
@@ -91,28 +95,25 @@ func (k *KVRows) Convert(ctx context.Context) error {
 
 // rowConverter is what one converter keeps from one row to the next.
 type rowConverter struct {
+	limit int // bytes of a line
 	line  []byte
 	entry format.Entry
 }
 
-// kv is a row as it comes back from its line of export data. Text that is UTF-8 does as it is; for the rest the line is made.
-func (p *rowConverter) kv(r Row) (kv KV, err error) {
-	if r.B.Type == format.Text && format.ValidText(r.A) && format.ValidText(r.B.Bytes) {
-		kv = KV{Key: r.A, Value: r.B.Bytes}
-	} else {
-		p.line = format.AppendKV(p.line[:0], r.A, r.B)
-		if err := format.ParseLine(p.line[:len(p.line)-1], &p.entry); err != nil {
-			return kv, err
-		}
-		kv = KV{Key: bytes.Clone(p.entry.KVKey()), Value: bytes.Clone(p.entry.Value), Delete: p.entry.Null}
+// kv is a row as it comes back from its line of export data, which has a number of bytes. Text that is UTF-8 does as it is; for the rest the
+// line is made.
+func (p *rowConverter) kv(r Row, lineBytes int) (KV, error) {
+	switch n := len(r.A) + len(r.B.Bytes); {
+	case lineBytes > p.limit:
+		return KV{}, tooLarge("line", p.limit)
+	case n > maxValue:
+		return KV{}, errorf(format.ErrLimit, "export data key %s: %d bytes, the database takes at most %d in a row", quoted(string(r.A)), n, maxValue)
+	case r.B.Type == format.Text && format.ValidText(r.A) && format.ValidText(r.B.Bytes):
+		return KV{Key: r.A, Value: r.B.Bytes}, nil
 	}
-	return kv, kv.check()
-}
-
-// check refuses what the database would.
-func (kv KV) check() error {
-	if n := len(kv.Key) + len(kv.Value); n > maxValue {
-		return errorf(format.ErrLimit, "export data key %s: %d bytes, the database takes at most %d in a row", quoted(string(kv.Key)), n, maxValue)
+	p.line = format.AppendKV(p.line[:0], r.A, r.B)
+	if err := format.ParseLine(p.line[:lineBytes], &p.entry); err != nil {
+		return KV{}, err
 	}
-	return nil
+	return KV{Key: bytes.Clone(p.entry.KVKey()), Value: bytes.Clone(p.entry.Value), Delete: p.entry.Null}, nil
 }

@@ -147,6 +147,23 @@ func TestKVRowOddities(t *testing.T) {
 	}
 }
 
+// A line may be as long as the limit and no longer, as in export data.
+func TestKVRowLimit(t *testing.T) {
+	for n, ok := range map[int]bool{99: true, 100: true, 101: false} {
+		for _, value := range []string{"v", "\n", "\xff"} {
+			p := rowConverter{limit: 100}
+			row := Row{A: []byte("k"), B: format.TextValue([]byte(value + strings.Repeat("x", n)))}
+			for len(format.AppendKV(nil, row.A, row.B))-1 > n {
+				row.B.Bytes = row.B.Bytes[:len(row.B.Bytes)-1]
+			}
+			_, err := p.kv(row, len(format.AppendKV(nil, row.A, row.B))-1)
+			if ok != (err == nil) || err != nil && err.Error() != tooLarge("line", 100).Error() {
+				t.Errorf("%d bytes: %v", n, err)
+			}
+		}
+	}
+}
+
 // A reader that pulls gives all pieces, then the function's error, and ends the function when it is closed before.
 func TestPull(t *testing.T) {
 	ended := 0
