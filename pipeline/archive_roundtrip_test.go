@@ -106,6 +106,9 @@ func checkFrames(t *testing.T, packed, plain []byte) {
 // archive has. The same store makes the same bytes at 1, 2 and 8 workers, as a file and through a pipe.
 func TestArchiveAsFormat(t *testing.T) {
 	for _, store := range testdata.Stores {
+		if testing.Short() && store != "tiny" {
+			continue
+		}
 		for _, mode := range []string{"operational", "archival"} {
 			dir, result := testdata.Export(t, store, mode, "all")
 			if dir == "" {
