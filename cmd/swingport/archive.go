@@ -112,9 +112,13 @@ func (a *app) refuseTerminal(name string) error {
 type limitFlags struct{ item, window int64 }
 
 func (l *limitFlags) add(f *pflag.FlagSet) {
+	l.addItem(f)
+	l.addWindow(f)
+}
+
+func (l *limitFlags) addItem(f *pflag.FlagSet) {
 	addValue(f, &l.item, parseSize, "max-item",
 		"the largest item, line or bundle to take, a `SIZE` like 256MiB; memory grows with it (default "+humanize.IBytes(stages.DefaultMaxItem)+")")
-	l.addWindow(f)
 }
 
 func (l *limitFlags) addWindow(f *pflag.FlagSet) {

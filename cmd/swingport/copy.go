@@ -38,6 +38,7 @@ const copyExample = `  # shrink a store to what the node needs to run
 func (a *app) copyCommand() *cobra.Command {
 	var s storeFlags
 	var h howFlags
+	var l limitFlags
 	var o pipeline.CopyOptions
 	var g flagGroups
 	cmd := &cobra.Command{
@@ -59,6 +60,7 @@ func (a *app) copyCommand() *cobra.Command {
 	g.group(cmd, "Checks", func(f *pflag.FlagSet) {
 		addValue(f, &o.CheckBlockHeight, parseHeight, "check-block-height", "fail unless the store is at height `N`, if that is not 0")
 		addBool(f, &o.NoCheck, "no-check", "leave out the final quick_check of the new database")
+		l.addItem(f)
 	})
 	g.group(cmd, "How", func(f *pflag.FlagSet) {
 		addReader(f, &o.Reader)
@@ -74,7 +76,7 @@ func (a *app) copyCommand() *cobra.Command {
 		if o.ToStateDir == "" {
 			return usagef("copy needs --to-state-dir")
 		}
-		o.Workers, o.TempDir = h.workers, h.tempDir
+		o.Workers, o.TempDir, o.MaxItem = h.workers, h.tempDir, l.item
 		var stop func()
 		o.Status, o.Log, stop = a.watch(&h)
 		sum, err := a.copy(cmd.Context(), o)

@@ -17,9 +17,9 @@ func TestCopyOptions(t *testing.T) {
 		{"", "--to-state-dir t", pipeline.CopyOptions{StateDir: defaultDir, ToStateDir: "t"}},
 		{"STATE_DIR=s;ARTIFACT_MODE=nonsense;EXPORT_DIR=e", "--to-state-dir t", pipeline.CopyOptions{StateDir: "s", ToStateDir: "t"}},
 		{"", "--home h --to-state-dir t --artifact-mode operational", pipeline.CopyOptions{StateDir: "h/data/agoric", ToStateDir: "t", ArtifactMode: format.Operational}},
-		{"", "--state-dir s --to-state-dir t --artifact-mode auto --check-block-height 7 --no-check --keep-old --reader engine --workers 2 --temp-dir x",
+		{"", "--state-dir s --to-state-dir t --artifact-mode auto --check-block-height 7 --no-check --keep-old --reader engine --workers 2 --temp-dir x --max-item 1GiB",
 			pipeline.CopyOptions{StateDir: "s", ToStateDir: "t", ArtifactMode: pipeline.AutoMode, CheckBlockHeight: at(7), NoCheck: true, KeepOld: true,
-				Reader: pipeline.ReaderEngine, Workers: 2, TempDir: "x"}},
+				Reader: pipeline.ReaderEngine, Workers: 2, TempDir: "x", MaxItem: 1 << 30}},
 	} {
 		f := newFake(prefixed(test.env)...)
 		if rc := f.run(append([]string{"copy"}, strings.Fields(test.args)...)); rc != exitDone {

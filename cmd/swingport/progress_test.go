@@ -114,6 +114,15 @@ func TestScreen(t *testing.T) {
 	}
 }
 
+// Lines of stdout, which may be the same terminal, have no bar in front of them either.
+func TestStdoutAboveTheBar(t *testing.T) {
+	f := newFake()
+	f.stderr.draw("[==  ]")
+	if err := f.print([]byte("defect: x\n")); err != nil || f.out.String() != "defect: x\n" || f.err.String() != "\r[==  ]\x1b[K\r\x1b[K" {
+		t.Errorf("%v, stdout %q, stderr %q", err, f.out.String(), f.err.String())
+	}
+}
+
 func TestNoBarWithoutATerminal(t *testing.T) {
 	f, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {

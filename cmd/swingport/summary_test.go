@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"swingport/pipeline"
@@ -66,6 +67,23 @@ func TestSummaryAsJSON(t *testing.T) {
 	f.sum.Defects = []string{}
 	if !reflect.DeepEqual(got, f.sum) {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// The summary of an archive on stdout is on stderr, or it would be in the archive.
+func TestSummaryBesideAnArchive(t *testing.T) {
+	for _, test := range []struct{ args, out, err string }{
+		{"export -o a.tar.zst", "exported 2082 artifacts at height 10000001 (archival): 1.24 GB in 4.1 s, 302 MB/s; archive of 367 MB; export data sha256 ab12\n", ""},
+		{"export -o -", "", "swingport: exported 2082 artifacts at height 10000001 (archival): 1.24 GB in 4.1 s, 302 MB/s; archive of 367 MB; export data sha256 ab12\n"},
+		{"export -o - --json", "", `{"blockHeight":10000001,"artifactMode":"archival","artifacts":2082,"snapshots":85,"spans":1957,"bundles":40,"items":392870,` +
+			`"kvRows":1450000,"bytes":1238000000,"archiveBytes":367000000,"seconds":4.1,"mbPerSecond":302,"exportDataSHA256":"ab12","warnings":[],"defects":[]}` + "\n"},
+	} {
+		f := newFake()
+		f.sum = mainnetSummary
+		f.sum.ArchiveBytes = 367_000_000
+		if rc := f.run(strings.Fields(test.args)); rc != exitDone || f.out.String() != test.out || f.err.String() != test.err {
+			t.Errorf("%s: exit code %d, stdout %q, stderr %q", test.args, rc, f.out.String(), f.err.String())
+		}
 	}
 }
 
