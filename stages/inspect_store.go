@@ -36,12 +36,20 @@ func (p *Partial) leave(name string, err error) error {
 	if p == nil {
 		return err
 	}
-	if !p.told[name] && p.Left != nil {
+	if p.told[name] {
+		return nil
+	}
+	if len(p.told) < maxTold {
+		p.told[name] = true
+	}
+	if p.Left != nil {
 		p.Left(err)
 	}
-	p.told[name] = true
 	return nil
 }
+
+// maxTold bounds what is remembered; few artifacts have more than one reason.
+const maxTold = 10_000
 
 // span is told of a span of whose items n came, which are not all.
 func (p *Partial) span(plan *Plan, v *VatPlan, s *SpanPlan, n int64) {
