@@ -281,6 +281,9 @@ func TestSSHKilled(t *testing.T) {
 		{"import", func(_, far *os.Process) error { return far.Kill() }, true},
 		{"import by SIGTERM", func(_, far *os.Process) error { return far.Signal(syscall.SIGTERM) }, false},
 	} {
+		if testing.Short() && c.name != "ssh" {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			there := t.TempDir()
 			store := filepath.Join(there, "store")
