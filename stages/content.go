@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sync/semaphore"
 
 	"swingport/format"
@@ -29,8 +28,8 @@ type ContentReader struct {
 	Room     *semaphore.Weighted // bytes that the bundles of all readers may take, which is at least MaxItem; nil: nothing is compared
 	MaxItem  int64               // the largest bundle with Room, in bytes; 0 means DefaultMaxItem
 
-	buf  []byte
-	gzip *gzip.Reader
+	buf    []byte
+	gunzip *gunzipReader
 }
 
 // Read reads an artifact to its end.
@@ -57,22 +56,25 @@ func (c *ContentReader) Read(ctx context.Context, in Incoming) (got Content, err
 	defer func() { err = errors.Join(err, f.Close()) }()
 	r := io.Reader(&countingReader{r: f, progress: c.Progress})
 	if in.Gzip {
-		if r, err = c.unpacked(r); err != nil {
-			return got, gzipError(err)
-		}
+		r = c.unpacked(r)
 	}
-	if err = c.read(ctx, r, &got); err == nil && c.Room != nil {
+	err = c.read(ctx, r, &got)
+	if err != nil && in.Gzip && ctx.Err() == nil {
+		err = gzipError(err)
+	}
+	if err == nil && c.Room != nil {
 		err = got.checkAlone()
 		got.bundle = nil
 	}
 	return got, err
 }
 
-func (c *ContentReader) unpacked(r io.Reader) (io.Reader, error) {
-	if c.gzip == nil {
-		c.gzip = new(gzip.Reader)
+func (c *ContentReader) unpacked(r io.Reader) io.Reader {
+	if c.gunzip == nil {
+		c.gunzip = new(gunzipReader)
 	}
-	return c.gzip, c.gzip.Reset(r)
+	c.gunzip.Reset(r)
+	return c.gunzip
 }
 
 func (c *ContentReader) read(ctx context.Context, r io.Reader, got *Content) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -54,6 +55,20 @@ func newGunzipReader(r io.Reader) *gunzipReader {
 	z := new(gunzipReader)
 	z.Reset(r)
 	return z
+}
+
+var gunzipReaders = sync.Pool{New: func() any { return new(gunzipReader) }}
+
+// getGunzip is newGunzipReader with memory that putGunzip gave back.
+func getGunzip(r io.Reader) *gunzipReader {
+	z := gunzipReaders.Get().(*gunzipReader)
+	z.Reset(r)
+	return z
+}
+
+func putGunzip(z *gunzipReader) {
+	z.Reset(nil)
+	gunzipReaders.Put(z)
 }
 
 // Reset begins another gzip. It reads nothing yet. A nil r lets go of the old one.

@@ -1,7 +1,6 @@
 package stages
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -9,15 +8,13 @@ import (
 	"hash"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
-
 	"swingport/format"
 )
 
 // heapReader unpacks a heap and compares its hash at the end.
 type heapReader struct {
 	packed io.Reader
-	z      *gzip.Reader
+	z      *gunzipReader
 	want   string
 	sum    hash.Hash
 	err    error
@@ -31,10 +28,7 @@ func NewHeapReader(packed io.Reader, want string) io.Reader {
 
 func (h *heapReader) Read(p []byte) (n int, err error) {
 	if h.err == nil && h.z == nil {
-		h.z, h.err = gzip.NewReader(bufio.NewReaderSize(h.packed, CopyBuffer))
-		if h.err != nil {
-			h.err = explainGzip(h.err)
-		}
+		h.z = getGunzip(h.packed)
 	}
 	if h.err != nil {
 		return 0, h.err
@@ -48,7 +42,10 @@ func (h *heapReader) Read(p []byte) (n int, err error) {
 	} else if err != nil {
 		err = explainGzip(err)
 	}
-	h.err = err
+	if h.err = err; err != nil {
+		putGunzip(h.z)
+		h.z = nil
+	}
 	return n, err
 }
 

@@ -138,11 +138,8 @@ func (s *stream) unpack(magic []byte, maxWindow int64) error {
 		return s.unpackZstd(maxWindow)
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		s.packing = "gzip"
-		z, err := gzip.NewReader(s.buf)
-		if err == nil {
-			s.buf = bufio.NewReaderSize(z, streamBuffer)
-		}
-		return err
+		s.buf = bufio.NewReaderSize(newGunzipReader(s.buf), streamBuffer)
+		return nil
 	case bytes.HasPrefix(magic, []byte("\xfd7zXZ\x00")):
 		return errorf(format.ErrFormat, "the archive is packed with xz, which is not supported: unpack it with xz -d")
 	case bytes.HasPrefix(magic, []byte("BZh")):

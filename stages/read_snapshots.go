@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
-
 	"swingport/format"
 )
 
@@ -92,10 +90,8 @@ func (r *SnapshotReader) content(ctx context.Context, a *Artifact, h *heapPlan, 
 
 // rawHeap unpacks a heap.
 func rawHeap(ctx context.Context, b *Blob, pool *Pool, f func(Piece) error) error {
-	z, err := gzip.NewReader(bufio.NewReaderSize(newBlobReader(b), blobChunk))
-	if err != nil {
-		return gzipError(err)
-	}
+	z := getGunzip(newBlobReader(b))
+	defer putGunzip(z)
 	for end := false; !end; {
 		c, err := pool.Get(ctx)
 		if err != nil {
@@ -120,10 +116,9 @@ func rawHeap(ctx context.Context, b *Blob, pool *Pool, f func(Piece) error) erro
 // storedHeap passes a heap on as it is stored, and writes what is packed in it to sum.
 func storedHeap(ctx context.Context, b *Blob, sum io.Writer, pool *Pool, f func(Piece) error) error {
 	t := &blobTee{ctx: ctx, r: newBlobReader(b), pool: pool, f: f}
-	z, err := gzip.NewReader(bufio.NewReaderSize(t, blobChunk))
-	if err == nil {
-		_, err = z.WriteTo(sum)
-	}
+	z := getGunzip(bufio.NewReaderSize(t, blobChunk)) // pieces are larger than what z reads at once
+	defer putGunzip(z)
+	_, err := z.WriteTo(sum)
 	switch {
 	case t.err != nil:
 		return t.err
@@ -175,10 +170,8 @@ func heapSize(ctx context.Context, b *Blob, says int64) (int64, error) {
 			return says, nil
 		}
 	}
-	z, err := gzip.NewReader(bufio.NewReaderSize(newBlobReader(b), blobChunk))
-	if err != nil {
-		return 0, gzipError(err)
-	}
+	z := getGunzip(newBlobReader(b))
+	defer putGunzip(z)
 	var n int64
 	buf := make([]byte, heapChunk)
 	for {

@@ -274,7 +274,7 @@ type unpacker struct {
 	maxItem int
 	turn    <-chan struct{} // of the artifact
 	gzip    *gzip.Writer
-	gunzip  *gzip.Reader
+	gunzip  *gunzipReader
 	buf     []byte
 }
 
@@ -447,11 +447,9 @@ func (u *unpacker) keep(ctx context.Context, w *spool, f io.Reader) (size int64,
 		packed = io.TeeReader(packed, w)
 	}
 	if u.gunzip == nil {
-		u.gunzip = new(gzip.Reader)
+		u.gunzip = new(gunzipReader)
 	}
-	if err := u.gunzip.Reset(packed); err != nil {
-		return 0, nil, packedError(err)
-	}
+	u.gunzip.Reset(packed)
 	hash := sha256.New()
 	counted := &countingReader{r: u.gunzip, progress: func(int64) {}}
 	err = u.copy(ctx, hash, counted, w)
