@@ -122,7 +122,7 @@ func reopen(f *os.File) *os.File {
 		return nil
 	}
 	path := ""
-	if conn.Control(func(fd uintptr) { path = fmt.Sprintf("/proc/self/fd/%d", fd) }) != nil {
+	if conn.Control(func(fd uintptr) { path = fmt.Sprintf("/proc/self/fd/%d", fd); widenPipe(int(fd)) }) != nil {
 		return nil
 	}
 	again, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)

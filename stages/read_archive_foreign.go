@@ -39,8 +39,6 @@ type foreignArchive struct {
 
 	manifest *format.Manifest
 	dataSum  []byte
-	head     io.ReadCloser
-	headSize int64
 	listed   *spooledFile // SHA256SUMS
 
 	stored, padded int64 // where the last content ends, and its padding

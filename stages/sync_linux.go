@@ -28,3 +28,6 @@ func renameNew(from, to string) error {
 	}
 	return nil
 }
+
+// widenPipe gives a pipe a larger buffer than the usual 64 KiB, so that its two ends wake each other less often. It is a hint.
+func widenPipe(fd int) { _, _ = unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, 1<<20) }

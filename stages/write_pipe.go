@@ -41,6 +41,7 @@ func pipeOf(f *os.File) (*pipeWriter, error) {
 		case unix.S_IFIFO:
 			again, openErr := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 			if openErr == nil {
+				widenPipe(again)
 				s = &pipeWriter{fd: again, own: true}
 			}
 		}
@@ -56,6 +57,7 @@ func openFIFO(ctx context.Context, path string, fsys *FS) (*pipeWriter, error) {
 	for {
 		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		if err == nil {
+			widenPipe(fd)
 			return &pipeWriter{fd: fd, own: true}, nil
 		}
 		if err != unix.ENXIO && err != unix.EINTR {
