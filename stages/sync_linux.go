@@ -31,3 +31,12 @@ func renameNew(from, to string) error {
 
 // widenPipe gives a pipe a larger buffer than the usual 64 KiB, so that its two ends wake each other less often. It is a hint.
 func widenPipe(fd int) { _, _ = unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, 1<<20) }
+
+// pipeHolds is how many bytes are in a pipe, 0 where the system does not say.
+func pipeHolds(fd int) int {
+	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
+	if err != nil {
+		return 0
+	}
+	return n
+}

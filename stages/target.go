@@ -186,6 +186,10 @@ func (t *Target) Commit() (err error) {
 	switch {
 	case t.file != nil:
 		return t.place()
+	case t.pipe != nil:
+		if err = t.pipe.unread(); err != nil {
+			err = fmt.Errorf("write to %s: %w", t.path, err)
+		}
 	case t.opened != nil:
 		if err = t.opened.Sync(); errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
 			err = nil // it keeps nothing

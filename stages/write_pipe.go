@@ -147,6 +147,18 @@ func (s *pipeWriter) poll(ctx context.Context, woken int32, events int16) error 
 	}
 }
 
+// unread is ErrReaderGone where the reader of a pipe has gone and left some of it there. One that goes when it has everything is fine.
+func (s *pipeWriter) unread() error {
+	fds := []unix.PollFd{{Fd: int32(s.fd)}}
+	if _, err := unix.Poll(fds, 0); err != nil || fds[0].Revents&unix.POLLERR == 0 {
+		return nil
+	}
+	if !s.socket && pipeHolds(s.fd) > 0 {
+		return ErrReaderGone
+	}
+	return nil
+}
+
 func (s *pipeWriter) close() error {
 	if !s.own {
 		return nil
