@@ -108,37 +108,16 @@ func (s *pipeWriter) watch(ctx context.Context) error {
 
 // wait waits until there is what is asked for. Its errors are the cause of ctx, and ErrReaderGone.
 func (s *pipeWriter) wait(ctx context.Context, events int16) error {
-	r, w, err := os.Pipe() // its other end closes when ctx ends
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	stop := context.AfterFunc(ctx, func() { w.Close() })
-	defer func() {
-		if stop() {
-			w.Close()
-		}
-	}()
-	raw, err := r.SyscallConn()
-	if err != nil {
-		return err
-	}
-	if controlErr := raw.Control(func(woken uintptr) { err = s.poll(ctx, int32(woken), events) }); controlErr != nil {
-		return controlErr
-	}
-	return err
-}
-
-func (s *pipeWriter) poll(ctx context.Context, woken int32, events int16) error {
-	fds := []unix.PollFd{{Fd: int32(s.fd), Events: events}, {Fd: woken}}
+	const look = 10 // milliseconds: how soon the end of ctx is noticed
+	fds := []unix.PollFd{{Fd: int32(s.fd), Events: events}}
 	for {
-		_, err := unix.Poll(fds, -1)
+		_, err := unix.Poll(fds, look)
 		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
 		case err == syscall.EINTR:
 		case err != nil:
 			return os.NewSyscallError("poll", err)
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
 		case fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0:
 			return ErrReaderGone
 		case fds[0].Revents != 0:
