@@ -162,8 +162,8 @@ func readFull(r io.Reader, p []byte) error {
 	return err
 }
 
-// readFullAt fills p from offset off; io.ErrUnexpectedEOF where r ends before.
-func readFullAt(r io.ReaderAt, p []byte, off int64) error {
+// ReadFullAt fills p from offset off; io.ErrUnexpectedEOF where r ends before.
+func ReadFullAt(r io.ReaderAt, p []byte, off int64) error {
 	n, err := r.ReadAt(p, off)
 	switch {
 	case n == len(p):

@@ -29,10 +29,10 @@ func OpenArchiveIndex(r io.ReaderAt, size int64) (*ArchiveIndex, error) {
 	}
 	var head [indexHeadSize]byte
 	var tail [indexTailSize]byte
-	if err := readFullAt(r, head[:], 0); err != nil {
+	if err := ReadFullAt(r, head[:], 0); err != nil {
 		return nil, wrapIndex(err)
 	}
-	if err := readFullAt(r, tail[:], size-indexTailSize); err != nil {
+	if err := ReadFullAt(r, tail[:], size-indexTailSize); err != nil {
 		return nil, wrapIndex(err)
 	}
 	if err := checkIndexHead(head[:]); err != nil {
@@ -92,7 +92,7 @@ func (x *ArchiveIndex) Find(name string) (e ArchiveEntry, ok bool, err error) {
 		return ArchiveEntry{}, false, errorf(ErrFormat, "archive index: %s cannot be at byte %d", quote(name), pos)
 	}
 	b := make([]byte, n)
-	if err := readFullAt(x.r, b, int64(pos)); err != nil {
+	if err := ReadFullAt(x.r, b, int64(pos)); err != nil {
 		return ArchiveEntry{}, false, wrapIndex(err)
 	}
 	e, nameLen := parseIndexEntry(b)
@@ -121,7 +121,7 @@ func (x *ArchiveIndex) findSlot(key [indexKeySize]byte) (pos uint64, ok bool, er
 		first := max(lo, min(mid-indexWindow/2, hi-indexWindow))
 		n := int(min(indexWindow, hi-first))
 		slot := func(i int) []byte { return buf[i*indexSlotSize : (i+1)*indexSlotSize] }
-		if err := readFullAt(x.r, buf[:n*indexSlotSize], x.slotsAt()+first*indexSlotSize); err != nil {
+		if err := ReadFullAt(x.r, buf[:n*indexSlotSize], x.slotsAt()+first*indexSlotSize); err != nil {
 			return 0, false, err
 		}
 		i, found := sort.Find(n, func(i int) int { return bytes.Compare(key[:], slot(i)[:indexKeySize]) })

@@ -108,7 +108,7 @@ func ReadSeekTable(r io.ReaderAt, size int64) (t *SeekTable, ok bool, err error)
 		return nil, false, nil
 	}
 	var foot [seekFooterSize]byte
-	if err := readFullAt(r, foot[:], size-seekFooterSize); err != nil {
+	if err := ReadFullAt(r, foot[:], size-seekFooterSize); err != nil {
 		return nil, false, fmt.Errorf("read seek table: %w", err)
 	}
 	if binary.LittleEndian.Uint32(foot[5:]) != seekableMagic {

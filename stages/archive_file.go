@@ -80,7 +80,7 @@ func (a *ArchiveFile) Close() error {
 
 func (a *ArchiveFile) open(r io.ReaderAt) error {
 	var magic [4]byte
-	if err := readFullAt(r, magic[:], 0); errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := format.ReadFullAt(r, magic[:], 0); errors.Is(err, io.ErrUnexpectedEOF) {
 		return errorf(ErrNotSeekable, "not a seekable archive: it has %d bytes", a.size)
 	} else if err != nil {
 		return err
@@ -156,7 +156,7 @@ var indexMagic = []byte("SWPITAIL")
 // findIndex looks for the tail of the index in front of the zeros that end the tar, and goes where that points.
 func (a *ArchiveFile) findIndex() error {
 	window := make([]byte, min(a.rawSize, format.TarEnd+format.TarBlock-1+indexTail))
-	if err := readFullAt(a.raw, window, a.rawSize-int64(len(window))); err != nil {
+	if err := format.ReadFullAt(a.raw, window, a.rawSize-int64(len(window))); err != nil {
 		return err
 	}
 	zeros := len(window) - len(bytes.TrimRight(window, "\x00"))
@@ -183,7 +183,7 @@ func (a *ArchiveFile) openIndex(tail []byte, end int64) (ok bool, err error) {
 		return false, nil
 	}
 	head := make([]byte, min(3*format.TarBlock, end-at)) // with a PAX record, where the index has 8 GiB
-	if err := readFullAt(a.raw, head, at); err != nil {
+	if err := format.ReadFullAt(a.raw, head, at); err != nil {
 		return false, err
 	}
 	for _, length := range []int64{format.TarBlock, 3 * format.TarBlock} {
@@ -223,7 +223,7 @@ func (a *ArchiveFile) Open(e format.ArchiveEntry) (io.ReadCloser, error) {
 	if e.Offset < int64(len(want)) {
 		return nil, errorf(format.ErrMismatch, "%s: there is no room for its header in front of byte %d", quoted(e.Name), e.Offset)
 	}
-	if err := readFullAt(a.raw, head, e.Offset-int64(len(want))); err != nil {
+	if err := format.ReadFullAt(a.raw, head, e.Offset-int64(len(want))); err != nil {
 		return nil, fmt.Errorf("%s: %w", quoted(e.Name), err)
 	}
 	if !bytes.Equal(head, want) {
@@ -288,16 +288,4 @@ func (a *ArchiveFile) HeapHashes(ctx context.Context, heaps map[string]string) (
 		return fmt.Errorf("%s: %w", format.ArchiveHeaderFile, err)
 	}
 	return ReadHeapHashes(ctx, in, heaps)
-}
-
-// readFullAt fills p from offset off; io.ErrUnexpectedEOF where r ends before.
-func readFullAt(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	switch {
-	case n == len(p):
-		return nil
-	case errors.Is(err, io.EOF):
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }

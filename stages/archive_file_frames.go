@@ -101,7 +101,7 @@ func (f *frameReader) decode(i int, room []byte) ([]byte, error) {
 		f.packed = make([]byte, place.Size)
 	}
 	packed := f.packed[:place.Size]
-	if err := readFullAt(f.r, packed, place.Offset); err != nil {
+	if err := format.ReadFullAt(f.r, packed, place.Offset); err != nil {
 		return nil, err
 	}
 	if int64(cap(room)) < place.RawSize {

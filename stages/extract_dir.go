@@ -79,22 +79,10 @@ func (d *ExtractDir) Commit(ctx context.Context) error {
 	if err := d.placeAll(ctx); err != nil {
 		return err
 	}
-	if err := d.fsys.before(OpSync, d.dir); err != nil {
-		return err
+	if !d.manifest {
+		return d.settle(nil)
 	}
-	if err := syncAll(d.lock); err != nil {
-		return fmt.Errorf("sync %s: %w", d.dir, err)
-	}
-	if d.manifest {
-		if err := d.place(format.ManifestFile); err != nil {
-			return err
-		}
-	}
-	if err := d.fsys.SyncDir(d.dir); err != nil {
-		return err
-	}
-	d.placed, d.made = nil, nil
-	return d.Abort() // only the empty folder is left
+	return d.settle(d.place)
 }
 
 // placeAll brings all files but the manifest into place: as many as the folder lists at a time, since there may be a million.

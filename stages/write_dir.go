@@ -316,14 +316,21 @@ func (d *DirSink) Commit(height float64, mode format.ArtifactMode, eachName func
 			return err
 		}
 	}
+	return d.settle(d.place)
+}
+
+// settle makes what is in place durable, then has place do the same with the manifest, unless it is nil, and removes the empty folder.
+func (d *DirSink) settle(place func(name string) error) error {
 	if err := d.fsys.before(OpSync, d.dir); err != nil {
 		return err
 	}
 	if err := syncAll(d.lock); err != nil {
 		return fmt.Errorf("sync %s: %w", d.dir, err)
 	}
-	if err := d.place(format.ManifestFile); err != nil {
-		return err
+	if place != nil {
+		if err := place(format.ManifestFile); err != nil {
+			return err
+		}
 	}
 	if err := d.fsys.SyncDir(d.dir); err != nil {
 		return err
