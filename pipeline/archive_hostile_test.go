@@ -89,7 +89,7 @@ func TestImportHostileArchives(t *testing.T) {
 // The same corpus into no store at all: none is there afterwards.
 func TestImportHostileArchivesWithoutStore(t *testing.T) {
 	if testing.Short() {
-		t.Skip("the same archives as in TestImportHostileArchives")
+		t.Skip("not run with -short: the archives of TestImportHostileArchives once more; go test without -short runs them")
 	}
 	hostile(t, 1, func(t *testing.T, _ testdata.Hostile, r io.Reader) {
 		dir := t.TempDir()

@@ -196,7 +196,7 @@ var largeExports = map[string]struct {
 // The largest things that are taken, several of each and with 16 workers, need no more than 300 MiB; what is larger is refused.
 func TestImportMemory(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes a minute and 300 MB of disk")
+		t.Skip("not run with -short: memory is measured without the race detector; go test without -short runs it")
 	}
 	for name, c := range largeExports {
 		t.Run(name, func(t *testing.T) {

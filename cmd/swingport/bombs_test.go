@@ -53,7 +53,7 @@ func peak(t *testing.T, cmd *exec.Cmd) (bytes int64) {
 // store as it was, and by verify. The corpus is compressed, as a bomb is.
 func TestBombs(t *testing.T) {
 	if testing.Short() {
-		t.Skip("gigabytes of zeros")
+		t.Skip("not run with -short: bombs unpack to gigabytes of zeros, minutes under the race detector; go test without -short runs them")
 	}
 	n := 0
 	for _, h := range testdata.HostileArchives(t) {

@@ -28,7 +28,7 @@ func need(t *testing.T, tools ...string) {
 	if os.Getenv("CI") == "true" {
 		t.Fatalf("%s has to be there", strings.Join(missing, ", "))
 	}
-	t.Skipf("not run, since this machine lacks %s", strings.Join(missing, ", "))
+	t.Skipf("NOT RUN, since this machine lacks %s; with CI=true that is a failure", strings.Join(missing, ", "))
 }
 
 // shell runs a command line of bash, in which a failure anywhere in a pipe counts, and returns its stdout.
