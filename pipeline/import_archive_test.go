@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,7 +56,8 @@ func TestRepairFromArchive(t *testing.T) {
 	dir := handMade().write(t)
 	own, entries := testdata.Archive(t, dir, testdata.ArchiveOptions{Zstd: false})
 	damaged := bytes.Clone(own)
-	damaged[entries[len(entries)-2].Offset+10]++ // in the value of a key
+	at := entries[slices.IndexFunc(entries, func(e testdata.ArchiveEntry) bool { return e.Name == "export-data.jsonl" })].Offset
+	damaged[at+int64(strings.Index(handMadeData(), "value value"))]++ // still a line of JSON
 	for _, c := range []struct {
 		name string
 		data []byte
