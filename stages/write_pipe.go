@@ -15,11 +15,11 @@ import (
 var ErrReaderGone = errors.New("its reader went away before all of it was written")
 
 // pipeWriter is a pipe or a socket that is written to without ever blocking in the system, so that a cancelled context ends the wait for a slow
-// reader. Its descriptor is a raw one: package os would end the process for a broken pipe, if it is standard output.
+// reader. A pipe is waited for by the scheduler, which a thread in a system call keeps from running other stages for a while. The descriptor of a
+// socket is a raw one: package os would end the process for a broken pipe, if it is standard output.
 type pipeWriter struct {
-	fd     int
-	socket bool
-	own    bool // the descriptor is ours to close
+	fd   int
+	file *os.File // a pipe, opened by us; nil for a socket
 }
 
 // pipeOf is the pipe or socket behind f, nil if f is something else. A pipe is opened once more, since the flag that keeps a write from blocking
@@ -37,16 +37,21 @@ func pipeOf(f *os.File) (*pipeWriter, error) {
 		}
 		switch st.Mode & unix.S_IFMT {
 		case unix.S_IFSOCK:
-			s = &pipeWriter{fd: int(fd), socket: true}
+			s = &pipeWriter{fd: int(fd)}
 		case unix.S_IFIFO:
 			again, openErr := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 			if openErr == nil {
-				widenPipe(again)
-				s = &pipeWriter{fd: again, own: true}
+				s = newPipeWriter(again, f.Name())
 			}
 		}
 	})
 	return s, errors.Join(err, controlErr)
+}
+
+// newPipeWriter takes over fd, which must not block.
+func newPipeWriter(fd int, name string) *pipeWriter {
+	widenPipe(fd)
+	return &pipeWriter{fd, os.NewFile(uintptr(fd), name)}
 }
 
 // openFIFO waits for a reader as opening a fifo does, but no longer than ctx.
@@ -57,8 +62,7 @@ func openFIFO(ctx context.Context, path string, fsys *FS) (*pipeWriter, error) {
 	for {
 		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		if err == nil {
-			widenPipe(fd)
-			return &pipeWriter{fd: fd, own: true}, nil
+			return newPipeWriter(fd, path), nil
 		}
 		if err != unix.ENXIO && err != unix.EINTR {
 			return nil, &os.PathError{Op: "open", Path: path, Err: err}
@@ -71,9 +75,29 @@ func openFIFO(ctx context.Context, path string, fsys *FS) (*pipeWriter, error) {
 	}
 }
 
-func (s *pipeWriter) write(ctx context.Context, b []byte) error {
+func (s *pipeWriter) write(ctx context.Context, b []byte) (err error) {
+	if s.file != nil {
+		stop := context.AfterFunc(ctx, func() { s.file.SetWriteDeadline(time.Unix(1, 0)) })
+		_, err = s.file.Write(b)
+		stop()
+	} else {
+		err = s.send(ctx, b)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
+		return fmt.Errorf("%w: %w", ErrReaderGone, err)
+	}
+	return err
+}
+
+// send writes to a socket.
+func (s *pipeWriter) send(ctx context.Context, b []byte) error {
 	for len(b) > 0 {
-		n, err := s.try(b)
+		n, err := unix.SendmsgN(s.fd, b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		b = b[max(n, 0):]
 		switch err {
 		case nil, unix.EINTR:
@@ -81,21 +105,11 @@ func (s *pipeWriter) write(ctx context.Context, b []byte) error {
 			if err := s.wait(ctx, unix.POLLOUT); err != nil {
 				return err
 			}
-		case unix.EPIPE, unix.ECONNRESET:
-			return fmt.Errorf("%w: %w", ErrReaderGone, err)
 		default:
 			return err
 		}
 	}
 	return nil
-}
-
-// try writes what there is room for.
-func (s *pipeWriter) try(b []byte) (int, error) {
-	if s.socket {
-		return unix.SendmsgN(s.fd, b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-	}
-	return unix.Write(s.fd, b)
 }
 
 // watch waits for the reader to go; nil when ctx ends before.
@@ -106,12 +120,23 @@ func (s *pipeWriter) watch(ctx context.Context) error {
 	return nil
 }
 
-// wait waits until there is what is asked for. Its errors are the cause of ctx, and ErrReaderGone.
+// wait waits until there is what is asked for. Its errors are the cause of ctx, and ErrReaderGone. The thread sleeps all the while: one that
+// woke up now and then to look at ctx would each time keep a stage from running until the scheduler notices that it sleeps again.
 func (s *pipeWriter) wait(ctx context.Context, events int16) error {
-	const look = 10 // milliseconds: how soon the end of ctx is noticed
-	fds := []unix.PollFd{{Fd: int32(s.fd), Events: events}}
+	woken, wake, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer woken.Close()
+	stop := context.AfterFunc(ctx, func() { wake.Close() })
+	defer func() {
+		if stop() {
+			wake.Close()
+		}
+	}()
+	fds := []unix.PollFd{{Fd: int32(s.fd), Events: events}, {Fd: int32(woken.Fd())}}
 	for {
-		_, err := unix.Poll(fds, look)
+		_, err := unix.Poll(fds, -1)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -132,15 +157,15 @@ func (s *pipeWriter) unread() error {
 	if _, err := unix.Poll(fds, 0); err != nil || fds[0].Revents&unix.POLLERR == 0 {
 		return nil
 	}
-	if !s.socket && pipeHolds(s.fd) > 0 {
+	if s.file != nil && pipeHolds(s.fd) > 0 {
 		return ErrReaderGone
 	}
 	return nil
 }
 
 func (s *pipeWriter) close() error {
-	if !s.own {
+	if s.file == nil {
 		return nil
 	}
-	return os.NewSyscallError("close", unix.Close(s.fd))
+	return s.file.Close()
 }
