@@ -3,6 +3,7 @@
 //   - go test ./bench -bench . runs the two pipelines inside one process, on a small store, with yardsticks: to see what a
 //     change does, with benchstat and profiles.
 //   - bench/compare runs whole programs in turn, swingport, the reference and the system's own: to know how fast it is.
+//   - bench/genstore makes stores of any size to measure on.
 //
-// README.md says how to run both, and has the figures.
+// README.md says how to run them, and has the figures.
 package bench

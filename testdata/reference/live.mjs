@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Compares swingport with the reference, both run as commands on the same stores. Called by live.sh.
 //   node live.mjs SWINGPORT WORK_DIR [--only=TEXT]      only the groups whose name contains TEXT
+// GENSTORE names the executable of bench/genstore.
 //
 // For each store: every mode's export, with and without export data, by both readers, byte for byte; where the reference
 // fails, swingport fails with the same message and leaves no manifest; the source's files keep their bytes. Then each
@@ -223,6 +224,14 @@ const generate = async (preset, seed, ...extra) => {
   return state;
 };
 
+// What the benchmarks are run on is a store to the reference too.
+const genstore = async layout => {
+  const state = path.join(work, `${(serial += 1)}-genstore-${layout}`);
+  const { rc, stderr } = await execute(process.env.GENSTORE, ['--size=8M', `--layout=${layout}`, '--out', state, `--wal=${layout === 'live'}`]);
+  if (rc !== 0) throw Error(stderr);
+  return state;
+};
+
 const wholeStore = async (name, state, { importModes = ['default'], lossless = true } = {}) => {
   for (const mode of modes) {
     remove(...Object.values((await compareExport(`${name} export ${mode} skip`, state, { 'artifact-mode': mode, 'export-data-mode': 'skip' })) ?? {}));
@@ -315,6 +324,7 @@ const groups = [];
 const group = (name, fn) => name.includes(only) && groups.push([name, fn]);
 
 group('s50m seed 1', async name => wholeStore(name, await generate('s50m', 1)));
+for (const layout of ['live', 'contiguous']) group(`genstore ${layout}`, async name => wholeStore(name, await genstore(layout)));
 for (const seed of [1, 2]) group(`small seed ${seed}`, async name => wholeStore(name, await generate('small', seed)));
 group('small seed 3, heaps kept', async name => wholeStore(name, await generate('small', 3, '--keep-snapshots=1', '--snap-min=1000', '--snap-max=50000')));
 for (const seed of [1, 2, 3]) {

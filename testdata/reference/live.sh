@@ -18,4 +18,7 @@ if [[ -z ${SWINGPORT:-} ]]; then
   SWINGPORT=$work/swingport
   (cd "$here/../.." && go build -o "$SWINGPORT" ./cmd/swingport)
 fi
+GENSTORE=$work/genstore
+(cd "$here/../.." && go build -o "$GENSTORE" ./bench/genstore)
+export GENSTORE
 TMPDIR=$work node "$reference/live.mjs" "$SWINGPORT" "$work" "$@"
