@@ -136,6 +136,7 @@ func heapPages(rng *rand.Rand) [][]byte {
 	return pages
 }
 
+// heap makes a heap of size bytes of those pages, each with other numbers in some places.
 func heap(ctx context.Context, rng *rand.Rand, pages [][]byte, size int64) (packedHeap, error) {
 	var out bytes.Buffer
 	z, err := gzip.NewWriterLevel(&out, 6)

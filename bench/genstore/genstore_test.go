@@ -25,7 +25,7 @@ func generated(t *testing.T, r recipe) (string, made) {
 	return dir, m
 }
 
-// What is made is a whole archival store, to the byte count of each kind of row, and goes out and in again.
+// What is made is a whole archival store without a defect, with as many rows of each kind as it says.
 func TestGenerate(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]recipe{

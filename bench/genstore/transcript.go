@@ -211,15 +211,9 @@ func (m *maker) endVats() {
 }
 
 func (m *maker) currentSpans() {
-	m.made.Spans -= m.made.current
-	m.made.current = 0
-	for _, v := range m.vats {
-		if !v.ended {
-			m.span(v, true)
-			m.made.current++
-		}
+	for _, v := range m.vats[:m.r.liveVats()] {
+		m.span(v, true)
 	}
-	m.made.Spans += m.made.current
 }
 
 func (m *maker) span(v *vat, current bool) {

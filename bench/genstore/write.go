@@ -19,8 +19,6 @@ type made struct {
 	Items, KVRows int64
 	Spans, Heaps  int
 	Bundles       int
-	current       int // spans
-	commits       int
 }
 
 // generate makes the store in the directory dir. What an error leaves there is removed.
@@ -29,8 +27,10 @@ func generate(ctx context.Context, r recipe, dir string) (_ made, err error) {
 		return made{}, err
 	}
 	path := filepath.Join(dir, stages.StoreFile)
-	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-		return made{}, errors.Join(fmt.Errorf("%s is there already", path), err)
+	if _, err := os.Lstat(path); err == nil {
+		return made{}, fmt.Errorf("%s is there already", path)
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return made{}, err
 	}
 	defer func() {
 		if err != nil {
@@ -48,6 +48,7 @@ func generate(ctx context.Context, r recipe, dir string) (_ made, err error) {
 			return made{}, err
 		}
 	}
+	m.made.Spans += r.liveVats() // the current ones
 	for _, end := range []string{"", "-wal"} {
 		if info, err := os.Stat(path + end); err == nil {
 			m.made.Bytes += info.Size()
@@ -145,10 +146,13 @@ func write(ctx context.Context, m *maker, path string, mode stages.OpenMode, row
 	if err := c.insert(db, m); err != nil {
 		return err
 	}
-	if err := db.Exec(fmt.Sprintf("INSERT OR REPLACE INTO kvStore VALUES ('host.height', '%d')", height+m.made.commits)); err != nil {
+	at := height
+	if mode != stages.Create {
+		at++
+	}
+	if err := db.Exec(fmt.Sprintf("INSERT OR REPLACE INTO kvStore VALUES ('host.height', '%d')", at)); err != nil {
 		return err
 	}
-	m.made.commits++
 	return db.Exec("COMMIT")
 }
 
