@@ -64,7 +64,7 @@ func outside(t *testing.T) {
 // neither in the state directory nor beside it.
 func TestImportHostileArchives(t *testing.T) {
 	outside(t)
-	hostile(t, 24, func(t *testing.T, h testdata.Hostile, r io.Reader) {
+	hostile(t, 48, func(t *testing.T, h testdata.Hostile, r io.Reader) {
 		root := t.TempDir()
 		o := ImportOptions{StateDir: filepath.Join(root, "state"), TempDir: filepath.Join(root, "temp"), Archive: "-", Stdin: r}
 		if err := os.Rename(oldStore(t), o.StateDir); err != nil {
@@ -104,7 +104,7 @@ func TestImportHostileArchivesWithoutStore(t *testing.T) {
 
 // Verify has a defect for each archive that no import takes, and says where it is.
 func TestVerifyHostileArchives(t *testing.T) {
-	hostile(t, 12, func(t *testing.T, h testdata.Hostile, r io.Reader) {
+	hostile(t, 24, func(t *testing.T, h testdata.Hostile, r io.Reader) {
 		var found []string
 		temp := t.TempDir()
 		report, err := Verify(context.Background(), VerifyOptions{Archive: "-", Stdin: r, TempDir: temp, Defect: func(d Defect) { found = append(found, d.String()) }})
