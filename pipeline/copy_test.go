@@ -331,7 +331,7 @@ func throughExport(t *testing.T, state string, mode format.ArtifactMode) (text s
 }
 
 // bothRefuse are the stores in which the export and the import find something wrong: either may be first.
-var bothRefuse = []string{"dot in a vat ID", "a vat ID of broken UTF-8"}
+var bothRefuse = []string{"dot in a vat ID", "dot in a heap's vat ID", "a vat ID of broken UTF-8"}
 
 // sameFailure compares errors but for what they begin with: the stage, and the page that a row is on.
 func sameFailure(t *testing.T, what string, got, want error) {

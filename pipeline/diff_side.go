@@ -114,7 +114,7 @@ func (s *diffSide) digest(ctx context.Context) (err error) {
 	} else {
 		err = s.digestExport(ctx)
 	}
-	return errors.Join(err, s.digests.Done())
+	return errors.Join(err, s.digests.Done(ctx))
 }
 
 // digestExport reads all artifacts and the export data of an export.

@@ -45,7 +45,7 @@ const onTheWay = 16 << 20
 // NewAssembler makes an assembler that holds at most maxOpen bytes of unfinished spans, and onTheWay more of complete ones.
 func NewAssembler(p *Plan, maxOpen int64, tempDir string, fsys *FS, out *Link[*Artifact]) *Assembler {
 	return &Assembler{
-		plan: p, mem: newMemory(maxOpen + onTheWay), spill: newSpill(tempDir, fsys), maxOpen: maxOpen,
+		plan: p, mem: newMemory(maxOpen + onTheWay), spill: newSpill(0, tempDir, fsys), maxOpen: maxOpen,
 		open: map[*SpanPlan]*openSpan{}, out: out,
 	}
 }
@@ -117,7 +117,7 @@ func (a *Assembler) addTo(ctx context.Context, v *VatPlan, s *SpanPlan, row Row)
 		return a.complete(ctx, o)
 	}
 	if a.openBytes > a.maxOpen {
-		return a.spillLargest()
+		return a.spillLargest(ctx)
 	}
 	return nil
 }
@@ -266,7 +266,7 @@ func (a *Assembler) forget(s *SpanPlan, o *openSpan) {
 }
 
 // spillLargest writes the largest open spans out, until half of the room is free again.
-func (a *Assembler) spillLargest() error {
+func (a *Assembler) spillLargest(ctx context.Context) error {
 	list := make([]*openSpan, 0, len(a.open))
 	for _, o := range a.open {
 		list = append(list, o)
@@ -283,23 +283,23 @@ func (a *Assembler) spillLargest() error {
 	slices.SortFunc(list, func(x, y *openSpan) int {
 		return cmp.Or(cmp.Compare(x.vat.ID, y.vat.ID), cmp.Compare(x.span.Start, y.span.Start))
 	})
-	w, err := a.spill.newRun()
-	if err != nil {
-		return err
-	}
-	for _, o := range list {
-		for _, r := range sortedItems(o.pieces) {
-			if err := w.add(spanKey(o.span.order, r.Pos), format.TextValue(r.bytes())); err != nil {
-				return err
+	return a.spill.add(ctx, func(add func([]byte) error) error {
+		var row []byte
+		for _, o := range list {
+			for _, r := range sortedItems(o.pieces) {
+				row = appendRow(row[:0], spanKey(o.span.order, r.Pos), format.TextValue(r.bytes()), 0)
+				if err := add(row); err != nil {
+					return err
+				}
 			}
+			for _, p := range o.pieces {
+				p.Release()
+			}
+			a.openBytes -= o.bytes
+			o.pieces, o.bytes, o.spilled = nil, 0, true
 		}
-		for _, p := range o.pieces {
-			p.Release()
-		}
-		a.openBytes -= o.bytes
-		o.pieces, o.bytes, o.spilled = nil, 0, true
-	}
-	return w.close()
+		return nil
+	})
 }
 
 // spanKey orders items by span, in manifest order, and position.
@@ -320,7 +320,7 @@ func (a *Assembler) merge(ctx context.Context) error {
 		return nil
 	}
 	a.maxOpen = 0
-	if err := a.spillLargest(); err != nil {
+	if err := a.spillLargest(ctx); err != nil {
 		return err
 	}
 	m, err := a.spill.merge()

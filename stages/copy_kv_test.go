@@ -124,7 +124,7 @@ func TestKVRowOddities(t *testing.T) {
 		for _, key := range []string{"", "k", "k\xff", "\xed\xa0\x80", ".", "a.b\x00"} {
 			sorted := func() *KVSorter {
 				k := NewKVSorter(t.TempDir(), nil)
-				r := &Rows{pool: newRowsPool(0, rowArena)}
+				r := &Rows{pool: &rowsPool{rowArena, make(chan *Rows, 1)}}
 				for _, row := range []struct {
 					key   string
 					value format.Value
@@ -132,7 +132,7 @@ func TestKVRowOddities(t *testing.T) {
 					r.Data = appendRow(r.Data, []byte(row.key), row.value, 0)
 					r.Count++
 				}
-				if err := k.finish(&kvRun{arenas: []*Rows{r}, bytes: cap(r.Data), rows: r.Count}); err != nil {
+				if err := k.finish(context.Background(), &kvRun{arenas: []*Rows{r}, bytes: cap(r.Data), rows: r.Count}); err != nil {
 					t.Fatal(err)
 				}
 				return k

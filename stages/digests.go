@@ -55,14 +55,14 @@ type Digests struct {
 	key, value, row []byte // of the one that is being added
 }
 
-// digestsKeep is how much of a set stays in memory, in bytes.
+// digestsKeep is how much of a set stays in memory, packed, in bytes.
 const digestsKeep = 4 << 20
 
 // NewDigests returns an empty set that spills to tempDir.
 func NewDigests(tempDir string, fsys *FS) *Digests {
 	k := NewKVSorter(tempDir, fsys)
-	k.keep = digestsKeep
-	return &Digests{sorter: k, pool: newRowsPool((sortRun+digestsKeep)/rowArena+2, rowArena), run: &kvRun{}}
+	k.spill = newSpill(digestsKeep, tempDir, fsys)
+	return &Digests{sorter: k, pool: newRowsPool(sortRun/rowArena+2, rowArena), run: &kvRun{}}
 }
 
 // Close removes what was spilled.
@@ -84,7 +84,7 @@ func (d *Digests) add(ctx context.Context) error {
 	last := len(d.run.arenas) - 1
 	if last < 0 || len(d.run.arenas[last].Data)+len(d.row) > d.pool.size {
 		if d.run.bytes >= d.sorter.run {
-			if err := d.sorter.finish(d.run); err != nil {
+			if err := d.sorter.finish(ctx, d.run); err != nil {
 				return err
 			}
 			d.run = &kvRun{}
@@ -105,8 +105,8 @@ func (d *Digests) add(ctx context.Context) error {
 }
 
 // Done says that nothing is added any more, and gives memory back.
-func (d *Digests) Done() error {
-	err := d.sorter.finish(d.run)
+func (d *Digests) Done(ctx context.Context) error {
+	err := d.sorter.finish(ctx, d.run)
 	d.run = nil
 	for {
 		select {

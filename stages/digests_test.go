@@ -21,7 +21,10 @@ func TestCompareDigests(t *testing.T) {
 		for i := range sets {
 			sets[i], want[i] = NewDigests(t.TempDir(), nil), map[string]Digest{}
 			defer sets[i].Close()
-			sets[i].sorter.run, sets[i].sorter.keep = run, int64(run)
+			sets[i].sorter.run = run
+			if run == 1 {
+				sets[i].sorter.spill = newSpill(0, t.TempDir(), nil)
+			}
 			sets[i].pool = newRowsPool(256, 4<<10)
 			for range 3000 {
 				name := parts[r.IntN(len(parts))] + parts[r.IntN(len(parts))] + parts[r.IntN(len(parts))] + fmt.Sprint(r.IntN(4))
@@ -32,10 +35,10 @@ func TestCompareDigests(t *testing.T) {
 				}
 				want[i][string(kind)+name] = d
 			}
-			if err := sets[i].Done(); err != nil {
+			if err := sets[i].Done(context.Background()); err != nil {
 				t.Fatal(err)
 			}
-			if spilled := sets[i].sorter.spill.file != nil; spilled != (run == 1) {
+			if spilled := inFiles(sets[i].sorter.spill); spilled != (run == 1) {
 				t.Errorf("runs of %d bytes: spilled is %v", run, spilled)
 			}
 		}

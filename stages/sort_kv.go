@@ -13,12 +13,10 @@ import (
 )
 
 // KVSorter sorts the rows of kvStore by the bytes of their keys, which is the order of the export data. Its workers sort runs beside the
-// sweep; runs that the memory cannot keep go to a temporary file.
+// sweep, and pack them; those that the memory cannot keep go to temporary files.
 type KVSorter struct {
 	spill *spill
-	run   int          // bytes of a run
-	keep  int64        // bytes of runs that may stay in memory
-	kept  atomic.Int64 // bytes that do
+	run   int // bytes of a run
 	rows  atomic.Int64
 
 	// Count adds up the lengths of the lines, for Size.
@@ -26,22 +24,23 @@ type KVSorter struct {
 	size  atomic.Int64
 }
 
-// The sizes of a sort: rows come in arenas; a worker sorts a run when it has sortRun bytes of them. Budget: each worker's run, and what is kept.
+// The sizes of a sort: rows come in arenas; a worker sorts a run when it has sortRun bytes of them. Budget: each worker's run, and what is kept
+// of runs in packed form.
 const (
 	rowArena = 1 << 20
 	sortRun  = 8 << 20
-	sortKeep = 16 << 20
+	sortKeep = 24 << 20
 )
 
 // kvArenas is how many arenas a sort by n workers may use at once.
-func kvArenas(n int) int { return (n*sortRun+sortKeep)/rowArena + 8 }
+func kvArenas(n int) int { return n*sortRun/rowArena + 8 }
 
 // SortWorkers is how many workers sort, where the rest of an export has n: more would only take memory.
 func SortWorkers(n int) int { return min(n, 4) }
 
-// NewKVSorter makes a sorter that spills to a file in tempDir.
+// NewKVSorter makes a sorter that spills to files in tempDir.
 func NewKVSorter(tempDir string, fsys *FS) *KVSorter {
-	return &KVSorter{spill: newSpill(tempDir, fsys), run: sortRun, keep: sortKeep}
+	return &KVSorter{spill: newSpill(sortKeep, tempDir, fsys), run: sortRun}
 }
 
 // Close removes what was spilled.
@@ -65,16 +64,16 @@ func (k *KVSorter) Work(ctx context.Context, rows *Link[*Rows]) error {
 		}
 		full := r
 		r = &kvRun{}
-		return k.finish(full)
+		return k.finish(ctx, full)
 	})
 	if err != nil {
 		return err
 	}
-	return k.finish(r)
+	return k.finish(ctx, r)
 }
 
-// finish sorts a run and keeps or spills it.
-func (k *KVSorter) finish(r *kvRun) error {
+// finish sorts a run and packs it.
+func (k *KVSorter) finish(ctx context.Context, r *kvRun) error {
 	if r.rows == 0 {
 		return nil
 	}
@@ -83,24 +82,7 @@ func (k *KVSorter) finish(r *kvRun) error {
 		k.size.Add(r.size())
 	}
 	r.sort()
-	if size := int64(r.bytes); k.kept.Add(size) <= k.keep {
-		k.spill.keep(r)
-		return nil
-	} else {
-		k.kept.Add(-size)
-	}
-	w, err := k.spill.newRun()
-	if err != nil {
-		return err
-	}
-	for row, _ := r.next(); row != nil; row, _ = r.next() {
-		if err := w.addRow(row); err != nil {
-			w.close()
-			return err
-		}
-	}
-	r.release()
-	return w.close()
+	return k.spill.add(ctx, r.pack)
 }
 
 // Merge calls f for each row in the order of the keys, once the workers are done.
@@ -110,32 +92,23 @@ func (k *KVSorter) Merge(ctx context.Context, f func(Row) error) error {
 		return err
 	}
 	var last []byte
-	for n := 0; ; n++ {
-		row, err := m.next()
-		if err != nil || row == nil {
-			return err
-		}
+	first := true
+	return m.each(ctx, func(row []byte) error {
 		r := parseRow(row)
-		if n > 0 && bytes.Equal(last, r.A) {
+		if !first && bytes.Equal(last, r.A) {
 			return fmt.Errorf("kvStore has two rows of key %q: %w", format.AppendText(nil, r.A), ErrDamaged)
 		}
-		last = append(last[:0], r.A...)
-		if n&1023 == 0 && ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err := f(r); err != nil {
-			return err
-		}
-	}
+		first, last = false, append(last[:0], r.A...)
+		return f(r)
+	})
 }
 
-// kvRun is rows in arenas, and once sorted a source of them.
+// kvRun is rows in arenas.
 type kvRun struct {
 	arenas []*Rows
 	bytes  int // that the arenas take
 	rows   int
 	keys   []keyRef
-	at     int
 }
 
 // keyRef is where a row is, and 8 bytes of its key from the depth that is being compared, so that most comparisons touch nothing else.
@@ -146,14 +119,18 @@ type keyRef struct {
 
 func (r *kvRun) key(k keyRef) []byte { return rowKey(r.arenas[k.arena].Data[k.off:]) }
 
-func (r *kvRun) next() ([]byte, error) {
-	if r.at == len(r.keys) {
-		return nil, nil
+// pack calls add for each row, once sorted, and gives the arenas back.
+func (r *kvRun) pack(add func(row []byte) error) error {
+	for _, k := range r.keys {
+		b := r.arenas[k.arena].Data[k.off:]
+		if err := add(b[:rowSize(b)]); err != nil {
+			return err
+		}
 	}
-	k := r.keys[r.at]
-	r.at++
-	b := r.arenas[k.arena].Data[k.off:]
-	return b[:rowSize(b)], nil
+	for _, a := range r.arenas {
+		a.Release()
+	}
+	return nil
 }
 
 // size is the length of the run's lines in the export data.
@@ -165,13 +142,6 @@ func (r *kvRun) size() (n int64) {
 		}
 	}
 	return n
-}
-
-func (r *kvRun) release() {
-	for _, a := range r.arenas {
-		a.Release()
-	}
-	r.arenas, r.keys = nil, nil
 }
 
 // sort orders the rows by key: a three-way radix quicksort on 8 bytes at a time.

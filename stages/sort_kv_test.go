@@ -22,7 +22,7 @@ func sortKeys(t *testing.T, keys []string, value func(key string) string, worker
 	tables := NewTables(false, true, workers)
 	k := NewKVSorter(t.TempDir(), nil)
 	defer k.Close()
-	k.run, k.keep = run, int64(keep)
+	k.run, k.spill = run, newSpill(keep, t.TempDir(), nil)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
@@ -91,8 +91,8 @@ func TestSortKV(t *testing.T) {
 		for _, c := range []struct{ workers, run, keep int }{
 			{1, sortRun, sortKeep}, // one run in memory
 			{4, 1, sortKeep},       // a run an arena, all in memory
-			{2, 1, 1 << 20},        // one in memory, the others in the file
-			{3, 1, 0},              // all in the file
+			{2, 1, 1 << 20},        // the first ones in memory, the others in files
+			{3, 1, 0},              // all in files
 		} {
 			got, err := sortKeys(t, keys, value, c.workers, c.run, c.keep)
 			if err != nil || !slices.Equal(got, want) {

@@ -1,195 +1,125 @@
 package stages
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/binary"
-	"io"
+	"context"
+	"errors"
 	"sync"
-
-	"swingport/format"
 )
 
-// spill is sorted runs of rows in one temporary file, for what is more than the memory may hold.
+// spill is sorted runs of rows, for what is more than the memory may hold as it is. Runs are packed; they stay in memory as long as there is room,
+// then they go to temporary files. Of mergeWays runs one longer one is made, so that neither the memory to read them nor the number of
+// open files grows with what is spilled.
 type spill struct {
-	dir  string
-	fsys *FS
+	spools *spools
 
-	mu   sync.Mutex // held while a run is written
-	file *File
-	end  int64
-	runs []source // in memory, and in the file
+	mu     sync.Mutex
+	levels [][]*spool // the runs; those of each level were made of mergeWays of the level before
 }
 
-const mergeMemory = 16 << 20 // bytes of read buffers while merging
+// mergeWays is how many runs are read side by side at most, of each level. To read one takes a block and its packed form.
+const mergeWays = 48
 
-func newSpill(dir string, fsys *FS) *spill { return &spill{dir: dir, fsys: fsys} }
+// newSpill makes a spill that keeps up to memory bytes of packed runs; what is more goes to files in dir.
+func newSpill(memory int, dir string, fsys *FS) *spill {
+	return &spill{spools: newSpools(memory, dir, fsys)}
+}
 
+// close removes what was spilled. That a file without a name cannot be closed well takes nothing from anybody.
 func (s *spill) close() {
-	if s.file != nil {
-		s.file.Close()
+	for _, runs := range s.levels {
+		_ = releaseRuns(runs)
 	}
+	s.levels = nil
 }
 
-// runWriter writes one run; its rows must come in the order of their keys.
-type runWriter struct {
-	s     *spill
-	w     *bufio.Writer
-	start int64
-	row   []byte
-}
-
-// newRun begins a run at the end of the file; the next one waits until it is closed.
-func (s *spill) newRun() (*runWriter, error) {
-	s.mu.Lock()
-	if s.file == nil {
-		f, err := s.fsys.Temp(s.dir)
-		if err != nil {
-			s.mu.Unlock()
-			return nil, err
-		}
-		s.file = f
+func releaseRuns(runs []*spool) error {
+	var errs []error
+	for _, r := range runs {
+		errs = append(errs, r.Release())
 	}
-	return &runWriter{s: s, w: bufio.NewWriterSize(s.file, 256<<10), start: s.end}, nil
+	return errors.Join(errs...)
 }
 
-func (w *runWriter) add(key []byte, v format.Value) error {
-	w.row = appendRow(w.row[:0], key, v, 0)
-	return w.addRow(w.row)
+// add makes a run of the rows with which each calls its argument, in the order of their keys.
+func (s *spill) add(ctx context.Context, each func(add func(row []byte) error) error) error {
+	return s.addTo(ctx, 0, each)
 }
 
-func (w *runWriter) addRow(row []byte) error {
-	n, err := w.w.Write(row)
-	w.s.end += int64(n)
-	return err
-}
-
-func (w *runWriter) close() error {
-	defer w.s.mu.Unlock()
-	err := w.w.Flush()
-	w.s.runs = append(w.s.runs, &fileRun{f: w.s.file, at: w.start, end: w.s.end})
-	return err
-}
-
-// keep adds a run that stays in memory.
-func (s *spill) keep(r source) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.runs = append(s.runs, r)
-}
-
-// source gives sorted rows one by one; nil is the end. A row is borrowed until the next call.
-type source interface{ next() ([]byte, error) }
-
-// fileRun reads a run back. Of a row that is larger than its buffer it gives the header and the key: with many runs that wait for their turn,
-// only the row whose turn it is may be in memory, by whole.
-type fileRun struct {
-	f       *File
-	at, end int64
-	buf     []byte // unread bytes
-	room    []byte
-	size    int // of the row that next gave
-}
-
-func (r *fileRun) next() ([]byte, error) {
-	r.drop()
-	if err := r.have(rowHeader); err != nil || len(r.buf) == 0 {
-		return nil, err
+func (s *spill) addTo(ctx context.Context, level int, each func(add func(row []byte) error) error) error {
+	w := &runWriter{run: s.spools.new()}
+	err := each(w.add)
+	if err == nil {
+		err = w.flush()
 	}
-	r.size = rowSize(r.buf)
-	part := r.size
-	if part > len(r.room) {
-		part = rowHeader + int(binary.LittleEndian.Uint32(r.buf))
+	if err != nil {
+		return errors.Join(err, w.run.Release())
 	}
-	if err := r.have(part); err != nil {
-		return nil, err
-	}
-	return r.buf[:part], nil
-}
-
-// drop goes on behind the row that next gave.
-func (r *fileRun) drop() {
-	n := min(r.size, len(r.buf))
-	r.buf, r.at, r.size = r.buf[n:], r.at+int64(r.size-n), 0
-}
-
-// whole is all of the row that next gave, in room where it is larger than the buffer.
-func (r *fileRun) whole(room *[]byte) ([]byte, error) {
-	if r.size <= len(r.buf) {
-		return r.buf[:r.size], nil
-	}
-	if cap(*room) < r.size {
-		*room = make([]byte, r.size)
-	}
-	row := (*room)[:r.size]
-	n := copy(row, r.buf)
-	if _, err := r.f.ReadAt(row[n:], r.at); err != nil {
-		return nil, notEOF(err)
-	}
-	return row, nil
-}
-
-// have reads on until the buffer has n bytes. At the end of the run it may have none.
-func (r *fileRun) have(n int) error {
-	if len(r.buf) >= n {
+	runs := s.keep(level, w.run)
+	if runs == nil {
 		return nil
 	}
-	if n > len(r.room) {
-		r.room = make([]byte, n)
+	m, err := mergeRuns(runs)
+	if err == nil {
+		err = s.addTo(ctx, level+1, func(add func([]byte) error) error { return m.each(ctx, add) })
 	}
-	kept := copy(r.room, r.buf)
-	more := int(min(int64(len(r.room)-kept), r.end-r.at))
-	if _, err := r.f.ReadAt(r.room[kept:kept+more], r.at); err != nil {
-		return notEOF(err)
-	}
-	r.at += int64(more)
-	r.buf = r.room[:kept+more]
-	if len(r.buf) < n && (len(r.buf) > 0 || n > rowHeader) {
-		return io.ErrUnexpectedEOF
-	}
-	return nil
+	return errors.Join(err, releaseRuns(runs))
 }
 
-// notEOF says of a file that ends before its runs what it is.
-func notEOF(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
+// keep adds a run to its level. If that is full now, its runs are the caller's, to be merged.
+func (s *spill) keep(level int, run *spool) []*spool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if level == len(s.levels) {
+		s.levels = append(s.levels, nil)
 	}
-	return err
+	runs := append(s.levels[level], run)
+	if len(runs) < mergeWays {
+		s.levels[level] = runs
+		return nil
+	}
+	s.levels[level] = nil
+	return runs
 }
 
-// merge reads all runs side by side, in the order of the keys.
+// merge reads all runs side by side, in the order of the keys, when nobody adds any more.
 func (s *spill) merge() (*merger, error) {
-	m := &merger{}
-	each := max(16<<10, min(1<<20, mergeMemory/max(1, len(s.runs))))
-	for _, r := range s.runs {
-		if f, ok := r.(*fileRun); ok {
-			f.room = make([]byte, each)
-		}
-		row, err := r.next()
-		if err != nil {
-			return nil, err
-		}
-		if row != nil {
-			m.heads = append(m.heads, &head{row, rowKey(row), r})
-		}
+	var runs []*spool
+	for _, level := range s.levels {
+		runs = append(runs, level...)
 	}
-	for i := len(m.heads)/2 - 1; i >= 0; i-- {
-		m.down(i)
-	}
-	return m, nil
+	return mergeRuns(runs)
 }
 
 // merger is a heap of runs by the key of their next row.
 type merger struct {
 	heads   []*head // a heap by key
 	started bool
-	room    []byte // for rows that are larger than the buffers
+	room    []byte // for rows that are longer than a block
 }
 
 type head struct {
-	row, key []byte
-	src      source
+	key []byte
+	run *runReader
+}
+
+func mergeRuns(runs []*spool) (*merger, error) {
+	m := &merger{}
+	for _, r := range runs {
+		h := &head{run: &runReader{run: r}}
+		row, err := h.run.next()
+		if err != nil {
+			return nil, err
+		}
+		if row != nil {
+			h.key = rowKey(row)
+			m.heads = append(m.heads, h)
+		}
+	}
+	for i := len(m.heads)/2 - 1; i >= 0; i-- {
+		m.down(i)
+	}
+	return m, nil
 }
 
 // down moves head i to its place among those behind it. (Package container/heap does the same through an interface, in twice the time.)
@@ -211,7 +141,7 @@ func (m *merger) down(i int) {
 func (m *merger) next() ([]byte, error) {
 	if m.started && len(m.heads) > 0 {
 		h := m.heads[0]
-		row, err := h.src.next()
+		row, err := h.run.next()
 		if err != nil {
 			return nil, err
 		}
@@ -219,7 +149,7 @@ func (m *merger) next() ([]byte, error) {
 			m.heads[0] = m.heads[last]
 			m.heads = m.heads[:last]
 		} else {
-			h.row, h.key = row, rowKey(row)
+			h.key = rowKey(row)
 		}
 		if len(m.heads) > 1 {
 			m.down(0)
@@ -229,8 +159,21 @@ func (m *merger) next() ([]byte, error) {
 	if len(m.heads) == 0 {
 		return nil, nil
 	}
-	if f, ok := m.heads[0].src.(*fileRun); ok {
-		return f.whole(&m.room)
+	return m.heads[0].run.whole(&m.room)
+}
+
+// each calls f for each row that is left.
+func (m *merger) each(ctx context.Context, f func(row []byte) error) error {
+	for n := 0; ; n++ {
+		row, err := m.next()
+		if err != nil || row == nil {
+			return err
+		}
+		if n&1023 == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := f(row); err != nil {
+			return err
+		}
 	}
-	return m.heads[0].row, nil
 }

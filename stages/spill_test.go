@@ -16,19 +16,18 @@ import (
 func TestSpillFails(t *testing.T) {
 	long := strings.Repeat("x", 300<<10)
 	spillAll := func(fsys *FS, dir string) error {
-		s := newSpill(dir, fsys)
+		s := newSpill(0, dir, fsys)
 		defer s.close()
 		for _, keys := range []string{"ace", "bdf"} {
-			w, err := s.newRun()
-			if err != nil {
-				return err
-			}
-			for _, k := range keys {
-				if err := w.add([]byte(string(k)), format.TextValue([]byte(long))); err != nil {
-					return errors.Join(err, w.close())
+			err := s.add(context.Background(), func(add func([]byte) error) error {
+				for _, k := range keys {
+					if err := add(appendRow(nil, []byte(string(k)), format.TextValue([]byte(long)), 0)); err != nil {
+						return err
+					}
 				}
-			}
-			if err := w.close(); err != nil {
+				return nil
+			})
+			if err != nil {
 				return err
 			}
 		}

@@ -18,7 +18,7 @@ type spools struct {
 
 // newSpools makes spools that together take up to memory bytes.
 func newSpools(memory int, dir string, fsys *FS) *spools {
-	return &spools{NewPool(max(1, memory/spoolChunk), spoolChunk), dir, fsys}
+	return &spools{NewPool(memory/spoolChunk, spoolChunk), dir, fsys}
 }
 
 // spool is one such content: written once, then read. Whoever owns it calls Release.
