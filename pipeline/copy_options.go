@@ -30,6 +30,8 @@ type CopyOptions struct {
 	Workers int    // goroutines of each parallel stage, 16 at most; 0 means GOMAXPROCS
 	TempDir string // where stages spill; "" means ToStateDir
 
+	Live // beside a node that writes to StateDir
+
 	Status *Status      // counters for whoever polls; may be nil
 	Log    *slog.Logger // what happens, in detail; nil means silent
 
@@ -85,7 +87,7 @@ func (o *CopyOptions) apart() error {
 func (o *CopyOptions) export() ExportOptions {
 	return ExportOptions{
 		StateDir: o.StateDir, ArtifactMode: o.ArtifactMode, ExportDataMode: format.All, CheckBlockHeight: o.CheckBlockHeight,
-		Reader: o.Reader, Workers: o.Workers, TempDir: o.TempDir, Status: o.Status, Log: o.Log, fs: o.fs,
+		Reader: o.Reader, Workers: o.Workers, TempDir: o.TempDir, Live: o.Live, Status: o.Status, Log: o.Log, fs: o.fs,
 		openSpans: cmp.Or(o.openSpans, copySpansBytes),
 	}
 }

@@ -186,6 +186,7 @@ func (c *copySink) summary(exported Summary) (sum Summary) {
 		return exported
 	}
 	sum = c.sum
+	sum.LogGrowth = exported.LogGrowth
 	sum.Defects = []string{}
 	sum.Warnings = append(append([]string{}, exported.Warnings...), c.sum.Warnings...)
 	if c.state != nil {

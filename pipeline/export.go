@@ -31,11 +31,16 @@ func exportTo(ctx context.Context, o ExportOptions, open func(*ExportOptions) (s
 	if err := o.defaults(); err != nil {
 		return sum, err
 	}
+	fsys, release := o.limited(ctx, o.fs)
+	defer release()
+	o.fs = fsys
 	store, err := stages.OpenStore(ctx, o.StateDir, o.fs)
 	if err != nil {
 		return sum, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	stop := o.watchLog(store)
+	defer func() { sum.LogGrowth = stop() }()
 	height, err := store.Height()
 	if err != nil {
 		return sum, err

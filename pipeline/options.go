@@ -53,6 +53,8 @@ type ExportOptions struct {
 	Workers   int    // goroutines of each parallel stage, 16 at most; 0 means GOMAXPROCS
 	TempDir   string // where stages spill; "" means the export directory, or the one that gets the archive
 
+	Live // beside a node
+
 	Status *Status      // counters for whoever polls; may be nil
 	Log    *slog.Logger // what happens, in detail; nil means silent
 
@@ -109,6 +111,8 @@ type Summary struct {
 	Seconds          float64 `json:"seconds"`          // wall-clock time
 	MBPerSecond      float64 `json:"mbPerSecond"`      // Bytes by Seconds, in 10^6 bytes
 	ExportDataSHA256 string  `json:"exportDataSHA256"` // hex; "" without export data
+
+	LogGrowth
 
 	Warnings []string `json:"warnings"` // worked, but somebody should know
 	Defects  []string `json:"defects"`  // what NoVerify let through

@@ -32,6 +32,8 @@ type VerifyOptions struct {
 	Workers   int    // goroutines of each parallel stage, 16 at most; 0 means GOMAXPROCS
 	TempDir   string // where stages spill; "" means the system's
 
+	Live // beside a node that writes to StateDir; of an export or an archive only files are limited
+
 	Defect func(Defect) // is told what is wrong as it is found, one at a time; may be nil
 	Status *Status      // counters for whoever polls; may be nil
 	Log    *slog.Logger // what happens, in detail; nil means silent
@@ -71,6 +73,8 @@ type VerifyReport struct {
 	Seconds     float64 `json:"seconds"`     // wall-clock time
 	MBPerSecond float64 `json:"mbPerSecond"` // Bytes by Seconds, in 10^6 bytes
 
+	LogGrowth
+
 	DefectCount int      `json:"defectCount"`
 	Warnings    []string `json:"warnings"` // no defect, but somebody should know
 }
@@ -94,6 +98,9 @@ func Verify(ctx context.Context, o VerifyOptions) (VerifyReport, error) {
 	if err := v.defaults(); err != nil {
 		return v.report, err
 	}
+	fsys, release := o.limited(ctx, o.fs)
+	defer release()
+	v.o.fs = fsys
 	err := v.run(ctx)
 	if err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)

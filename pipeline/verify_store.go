@@ -44,6 +44,8 @@ func (v *verify) stateDir(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	stop := v.o.watchLog(store)
+	defer func() { v.report.LogGrowth = stop() }()
 	x := &verifyStore{verify: v, store: store, partial: &stages.Partial{Left: v.note}, sorted: make(gate)}
 	v.report.ExportData = true
 	for _, step := range []func(context.Context) error{x.records, x.deepChecks, x.contents} {

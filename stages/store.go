@@ -362,6 +362,15 @@ func (s *Store) Size() int64 {
 	return info.Size()
 }
 
+// LogSize is the length of the write-ahead log in bytes, 0 where there is none.
+func (s *Store) LogSize() int64 {
+	info, err := os.Stat(s.path + "-wal")
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
 // Get returns a value of kvStore; ok is false where the key is missing or its value NULL.
 func (s *Store) Get(key string) (value []byte, ok bool, err error) {
 	err = s.db.Query("SELECT value FROM kvStore WHERE key=?1", func(q *Stmt) error {

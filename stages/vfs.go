@@ -61,7 +61,7 @@ func (fs *FS) beforeOp(op Op) error {
 	return fs.Before(op)
 }
 
-// The engine identifies things by numbers; these are ours. Entries of vfsByID stay: an FS is made once in a process, or by a test.
+// The engine identifies things by numbers; these are ours. Entries of vfsByID stay until unregister.
 var (
 	vfsCount   atomic.Uintptr
 	vfsByID    sync.Map // uintptr (pAppData) -> *FS

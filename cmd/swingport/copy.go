@@ -38,6 +38,7 @@ const copyExample = `  # shrink a store to what the node needs to run
 func (a *app) copyCommand() *cobra.Command {
 	var s storeFlags
 	var h howFlags
+	var live liveFlags
 	var l limitFlags
 	var o pipeline.CopyOptions
 	var g flagGroups
@@ -62,6 +63,7 @@ func (a *app) copyCommand() *cobra.Command {
 		addBool(f, &o.NoCheck, "no-check", "leave out the final quick_check of the new database")
 		l.addItem(f)
 	})
+	g.group(cmd, "Beside a node", live.add)
 	g.group(cmd, "How", func(f *pflag.FlagSet) {
 		addReader(f, &o.Reader)
 		h.add(f)
@@ -77,6 +79,7 @@ func (a *app) copyCommand() *cobra.Command {
 			return usagef("copy needs --to-state-dir")
 		}
 		o.Workers, o.TempDir, o.MaxItem = h.workers, h.tempDir, l.item
+		o.Live = live.live(a)
 		var stop func()
 		o.Status, o.Log, stop = a.watch(&h)
 		sum, err := a.copy(cmd.Context(), o)

@@ -29,7 +29,7 @@ func TestCopyOptions(t *testing.T) {
 		if got.Status == nil || got.Log != nil {
 			t.Errorf("%q: status %v, log %v", test.args, got.Status, got.Log)
 		}
-		got.Status = nil
+		got.Status, got.Live = nil, pipeline.Live{}
 		if !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%q: got  %+v\nwant %+v", test.args, got, test.want)
 		}

@@ -61,6 +61,7 @@ func (a *app) exportCommand() *cobra.Command {
 	var t transferFlags
 	var out outputFlags
 	var o pipeline.ExportOptions
+	var live liveFlags
 	var g flagGroups
 	cmd := &cobra.Command{
 		Use:     "export",
@@ -88,6 +89,7 @@ func (a *app) exportCommand() *cobra.Command {
 		addValue(f, &t.checkHeight, parseHeight, "check-block-height", "fail unless the store is at height `N`, if that is not 0")
 		addBool(f, &o.NoVerify, "no-verify", "export what does not match its hash too, and say so at the end; completeness is checked all the same")
 	})
+	g.group(cmd, "Beside a node", live.add)
 	g.group(cmd, "How", func(f *pflag.FlagSet) {
 		addReader(f, &o.Reader)
 		t.howFlags.add(f)
@@ -112,6 +114,7 @@ func (a *app) exportCommand() *cobra.Command {
 				return err
 			}
 		}
+		o.Live = live.live(a)
 		o.ArtifactMode, o.ExportDataMode, o.CheckBlockHeight = t.artifactMode, t.exportDataMode, t.checkHeight
 		return a.transfer(&t, "exported", func(status *pipeline.Status, log *slog.Logger) (pipeline.Summary, error) {
 			o.Status, o.Log = status, log

@@ -52,12 +52,14 @@ func (s *storeFlags) finish(flags *pflag.FlagSet, env map[string]string) (stateD
 type howFlags struct {
 	workers       int
 	tempDir       string
+	nice          bool
 	json, verbose bool
 }
 
 // add adds the flags but that of the temporary files, whose default is the command's.
 func (h *howFlags) add(f *pflag.FlagSet) {
 	addValue(f, &h.workers, parseWorkers, "workers", "work `N` wide, 16 at most (default 0: as wide as the machine)")
+	addBool(f, &h.nice, "nice", "work with the lowest priority for the CPU, and a low one for the disk")
 	h.addOutput(f)
 }
 
@@ -65,6 +67,23 @@ func (h *howFlags) add(f *pflag.FlagSet) {
 func (h *howFlags) addOutput(f *pflag.FlagSet) {
 	addBool(f, &h.json, "json", "print the summary as one JSON object")
 	addBool(f, &h.verbose, "verbose", "say what happens; without a terminal, how far it is")
+}
+
+// liveFlags are about a node that goes on working.
+type liveFlags struct{ rateLimit, logLimit int64 }
+
+// defaultLogLimit is little beside a store, and some hundred times what a node's log has by itself.
+const defaultLogLimit = 1 << 30
+
+func (l *liveFlags) add(f *pflag.FlagSet) {
+	addValue(f, &l.rateLimit, parseSize, "rate-limit", "read at most `SIZE` a second, like 50MB, of the store and of temporary files")
+	l.logLimit = defaultLogLimit
+	addValue(f, &l.logLimit, parseSizeOrNone, "wal-limit", "warn when the store's write-ahead log grows by `SIZE` meanwhile; 0 never (default 1GiB)")
+}
+
+// live are the options.
+func (l *liveFlags) live(a *app) pipeline.Live {
+	return pipeline.Live{RateLimit: l.rateLimit, LogLimit: l.logLimit, Warn: func(text string) { a.stderr.line("warning", text) }}
 }
 
 // transferFlags are those that export and import have in common.

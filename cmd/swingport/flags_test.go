@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -78,11 +79,60 @@ func TestExportOptions(t *testing.T) {
 			if toStdout := got.Stdout == io.Writer(&f.out); toStdout != (want.Archive != "") {
 				t.Errorf("stdout is %v", got.Stdout)
 			}
-			got.Status, got.Log, got.Stdout = nil, nil, nil
+			got.Status, got.Log, got.Stdout, got.Live = nil, nil, nil, pipeline.Live{}
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
 		})
+	}
+}
+
+// What is said about a node reaches the options of each command that reads a store for long, and a warning reaches stderr.
+func TestLiveFlags(t *testing.T) {
+	for _, test := range []struct {
+		args        string
+		rate, limit int64
+	}{
+		{"", 0, 1 << 30},
+		{"--rate-limit 50MB", 50_000_000, 1 << 30},
+		{"--rate-limit 1MiB --wal-limit 2GB", 1 << 20, 2_000_000_000},
+		{"--wal-limit 0", 0, 0},
+	} {
+		f := newFake()
+		for _, command := range []string{"export", "verify", "copy --to-state-dir t"} {
+			if rc := f.run(strings.Fields(command + " " + test.args)); rc != 0 {
+				t.Fatalf("%s %s: exit code %d: %s", command, test.args, rc, f.err.String())
+			}
+		}
+		for _, live := range []pipeline.Live{f.exports[0].Live, f.verifies[0].Live, f.copies[0].Live} {
+			f.err.Reset()
+			live.Warn("the log grew")
+			if live.RateLimit != test.rate || live.LogLimit != test.limit || f.err.String() != "swingport: warning: the log grew\n" {
+				t.Errorf("%s: %d and %d, want %d and %d; stderr %q", test.args, live.RateLimit, live.LogLimit, test.rate, test.limit, f.err.String())
+			}
+		}
+	}
+	for _, args := range []string{"export --rate-limit 0", "export --rate-limit fast", "copy --to-state-dir t --wal-limit -1", "import --rate-limit 5MB"} {
+		if f := newFake(); f.run(strings.Fields(args)) != exitUsage {
+			t.Errorf("%s: %s", args, f.err.String())
+		}
+	}
+}
+
+// Only --nice lowers the priority; that it cannot be lowered stops nothing.
+func TestNiceFlag(t *testing.T) {
+	for _, command := range []string{"export", "import", "verify", "copy --to-state-dir t", "diff a b"} {
+		f := newFake()
+		called := 0
+		f.beNice = func() error { called++; return errors.New("not allowed") }
+		for i, args := range []string{"", " --nice"} {
+			if rc := f.run(strings.Fields(command + args)); rc != 0 || called != i {
+				t.Errorf("%s%s: exit code %d, called %d times: %s", command, args, rc, called, f.err.String())
+			}
+		}
+		if want := "swingport: warning: the priority stays as it is: not allowed\n"; f.err.String() != want {
+			t.Errorf("%s: stderr %q", command, f.err.String())
+		}
 	}
 }
 

@@ -48,6 +48,7 @@ type app struct {
 	copy       func(context.Context, pipeline.CopyOptions) (pipeline.CopySummary, error)
 	height     func(ctx context.Context, stateDir string) (float64, error)
 	get        func(ctx context.Context, stateDir, key string) ([]byte, bool, error)
+	beNice     func() error
 
 	parsed bool // the command line was fine: what fails from here on is no usage error
 }
@@ -58,7 +59,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, environ []string) *app {
 		stdin: stdin, stdout: stdout, stderr: newScreen(stderr, env), env: env,
 		export: pipeline.Export, importInto: pipeline.Import, copy: pipeline.Copy,
 		verify: pipeline.Verify, list: pipeline.List, extract: pipeline.Extract, diff: pipeline.Diff,
-		height: pipeline.Height, get: pipeline.Get,
+		height: pipeline.Height, get: pipeline.Get, beNice: lowerPriority,
 	}
 }
 

@@ -46,6 +46,11 @@ func (a *app) transfer(t *transferFlags, verb string, job func(*pipeline.Status,
 // watch shows how far a run is, until stop is called; status and log are for
 // its options.
 func (a *app) watch(h *howFlags) (status *pipeline.Status, log *slog.Logger, stop func()) {
+	if h.nice {
+		if err := a.beNice(); err != nil {
+			a.warn("warning", "the priority stays as it is: "+err.Error())
+		}
+	}
 	status = new(pipeline.Status)
 	return status, a.logger(h.verbose), a.stderr.watch(status, h.verbose)
 }
@@ -139,6 +144,7 @@ func summaryLine(verb string, sum pipeline.Summary) string {
 	if sum.ArchiveBytes > 0 {
 		line += fmt.Sprintf("; archive of %s", formatBytes(float64(sum.ArchiveBytes)))
 	}
+	line += logGrowth(sum.LogGrowth)
 	if sum.ExportDataSHA256 != "" {
 		line += "; export data sha256 " + sum.ExportDataSHA256
 	}
@@ -149,6 +155,14 @@ func summaryLine(verb string, sum pipeline.Summary) string {
 		line += "; damaged old store moved to " + sum.MovedAside
 	}
 	return line
+}
+
+// logGrowth says how the log of a store grew; of one without a log there is nothing to say.
+func logGrowth(g pipeline.LogGrowth) string {
+	if g.LogBytes == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; -wal grew by %s to %s", formatBytes(float64(g.LogGrowth)), formatBytes(float64(g.LogBytes)))
 }
 
 func artifacts(n int64) string { return plural(n, "artifact") }

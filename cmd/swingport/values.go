@@ -104,6 +104,14 @@ func parseSize(s string) (int64, error) {
 	return int64(n), nil
 }
 
+// parseSizeOrNone takes 0 too.
+func parseSizeOrNone(s string) (int64, error) {
+	if s == "0" {
+		return 0, nil
+	}
+	return parseSize(s)
+}
+
 // minWindow is the smallest that zstd has.
 const minWindow = 1 << 10
 

@@ -58,6 +58,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		addBool(f, &v.o.Deep, "deep", "of a state directory: also SQLite's integrity check, and each table against its indexes")
 		v.in.limits.add(f)
 	})
+	g.group(cmd, "Beside a node", v.live.add)
 	g.group(cmd, "How", v.how.add)
 	completeDirs(cmd)
 	completeFlag(cmd, "artifact-mode", exportModes...)
@@ -75,6 +76,7 @@ func (a *app) verifyCommand() *cobra.Command {
 type verifyFlags struct {
 	store storeFlags
 	in    inputFlags
+	live  liveFlags
 	how   howFlags
 	o     pipeline.VerifyOptions
 }
@@ -88,6 +90,7 @@ func (v *verifyFlags) finish(a *app, flags *pflag.FlagSet, args []string) error 
 	case v.o.Deep && kind != pipeline.KindStateDir:
 		return usagef("--deep is for state directories, and %s is an %s", path, kind)
 	}
+	v.o.Live = v.live.live(a)
 	v.o.StateDir, v.o.ExportDir, v.o.Archive = "", "", ""
 	switch kind {
 	case pipeline.KindStateDir:
@@ -174,6 +177,7 @@ func verifyLine(r pipeline.VerifyReport) string {
 	if r.Seconds > 0 && r.Bytes > 0 {
 		line += fmt.Sprintf(", %s/s", formatBytes(float64(r.Bytes)/r.Seconds))
 	}
+	line += logGrowth(r.LogGrowth)
 	if r.DefectCount == 0 {
 		return line + "; no defects"
 	}

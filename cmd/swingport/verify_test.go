@@ -47,7 +47,7 @@ func TestVerifyOptions(t *testing.T) {
 		if (got.Stdin != nil) != (test.want.Archive != "") || got.Status == nil || got.Log != nil || got.Defect == nil {
 			t.Errorf("%q: stdin %v, status %v, log %v", test.args, got.Stdin, got.Status, got.Log)
 		}
-		got.Stdin, got.Status, got.Defect = nil, nil, nil
+		got.Stdin, got.Status, got.Defect, got.Live = nil, nil, nil, pipeline.Live{}
 		if !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%q: got  %+v\nwant %+v", test.args, got, test.want)
 		}
