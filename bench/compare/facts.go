@@ -17,26 +17,16 @@ import (
 type fact struct{ what, is string }
 
 // facts are what one needs to know to read the figures. They do not say whose machine it is.
-func (t *trial) facts(ctx context.Context) []fact {
+func facts(ctx context.Context, o options) []fact {
 	return []fact{
 		{"swingport", "commit " + commit(ctx) + ", " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH},
-		{"reference", t.referenceVersion(ctx)},
-		{"store", comma(t.dbBytes) + " bytes"},
-		{"its archival export", fmt.Sprintf("%s bytes, %s artifacts, %s items, %s kv rows",
-			comma(t.summary.Bytes), comma(int64(t.summary.Artifacts)), comma(t.summary.Items), comma(t.summary.KVRows))},
+		{"reference", referenceVersion(ctx, o.reference)},
 		{"machine", fmt.Sprintf("%d cores, %s, %s of memory, kernel %s, file system %s", runtime.NumCPU(), processor(),
-			memory(), known(strings.TrimSpace(readText("/proc/sys/kernel/osrelease"))), output(ctx, "stat", "-f", "-c", "%T", t.dir))},
-		{"load before it", known(strings.Join(firstFields("/proc/loadavg", 3), " "))},
-		{"runs", fmt.Sprintf("%d, of the reference %d, after one to warm up; caches %s", t.rounds, t.referenceRounds, t.caches())},
+			memory(), known(strings.TrimSpace(readText("/proc/sys/kernel/osrelease"))), output(ctx, "stat", "-f", "-c", "%T", o.work))},
+		{"load after it", known(strings.Join(firstFields("/proc/loadavg", 3), " "))},
+		{"runs", fmt.Sprintf("%d, of the reference %d, after one to warm up", o.rounds, o.referenceRounds)},
 		{"day", time.Now().UTC().Format(time.DateOnly)},
 	}
-}
-
-func (t *trial) caches() string {
-	if t.cold {
-		return "dropped before each run"
-	}
-	return "warm"
 }
 
 // commit is the tree's, and whether the tree differs from it.
@@ -48,13 +38,13 @@ func commit(ctx context.Context) string {
 	return c
 }
 
-func (t *trial) referenceVersion(ctx context.Context) string {
+func referenceVersion(ctx context.Context, dir string) string {
 	const name = "@agoric/cosmic-swingset"
-	if t.reference == "" {
+	if dir == "" {
 		return "none"
 	}
 	var about struct{ Version string }
-	file := filepath.Join(t.reference, "node_modules", name, "package.json")
+	file := filepath.Join(dir, "node_modules", name, "package.json")
 	if json.Unmarshal([]byte(readText(file)), &about) != nil {
 		about.Version = unknown
 	}

@@ -19,77 +19,98 @@ const meaning = "$STORE is the state directory, $DB the database in it, $EXPORT 
 type row struct {
 	name      string
 	job       job
+	against   string   // name of the row that its time is compared with, the yardstick
+	chart     string   // what its bar in the chart is called; "" for rows that are not in it
 	reference bool     // this is the reference: it runs fewer rounds, and the others of its job are compared with it
-	reads     string   // what it reads: is in the page cache before each run, unless --cold
+	reads     string   // what it reads: is in the page cache before each run, unless caches are cold
 	command   []string // program and arguments
 	needs     string   // a program that the command runs, where that is not its first word
 	source    string   // where the program comes from, if it may be missing
-	halves    []string // names of the rows that do one half each of what this one does in a pipe
+	halves    []string // names of the rows that do one half each of what this one does in a pipe; they are its yardstick
 }
 
-// A job is what several rows do, so that their times can be compared.
+// A job is what several rows do, so that their times can be compared, and what a part of the chart is called.
 type job string
 
 const (
-	yardstick job = "yardstick" // reads the same bytes, but makes no export
-	export    job = "export"
-	imports   job = "import"
-	archive   job = "archive"
-	pipe      job = "pipe" // a half of a pipe, or the whole
-	pick      job = "pick" // one thing out of an archive: has no yardstick
+	reading job = "copy the database" // makes no export
+	export  job = "export to a directory"
+	imports job = "import from a directory"
+	archive job = "export to an archive"
+	unpack  job = "import from an archive"
+	pipe    job = "pipe" // a half of a pipe, or the whole
+	pick    job = "pick" // one thing out of an archive
 )
 
-// The yardsticks: tarZstd is that of archives, copyAndHash of all else. A pipe's is what its halves allow.
+// Yardsticks.
 const (
-	copyAndHash = "cp + sha256sum"
-	tarZstd     = "tar c | zstd -3 -T0"
+	copyAndHash   = "cp + sha256sum"
+	backup        = "sqlite3 .backup"
+	backupAndHash = "sqlite3 .backup + sha256sum"
+	tarExport     = "tar c export | zstd -3 -T0"
+	tarDatabase   = "tar c db | zstd -3 -T0"
+	oneCore       = "export gzip .tar.zst, GOMAXPROCS=1"
 )
 
-const fromInstall = "testdata/reference/install.sh and --reference"
+const (
+	fromInstall = "testdata/reference/install.sh and --reference"
+	fromSQLite  = "SQLite's command line"
+	fromZstd    = "Zstandard's command line"
+)
 
 var rows = []row{
 	{
-		name: copyAndHash, job: yardstick, reads: "$DB",
+		name: copyAndHash, job: reading, chart: "cp + sha256sum", reads: "$DB",
 		command: []string{"sh", "-c", `cp "$DB" "$TARGET/copy" && sha256sum "$DB"`},
 	},
 	{
-		name: "sqlite3 .backup", job: yardstick, reads: "$DB", source: "SQLite's command line",
+		name: backup, job: reading, against: copyAndHash, reads: "$DB", source: fromSQLite,
 		command: []string{"sqlite3", "$DB", ".backup '$TARGET/copy'"},
 	},
 	{
-		name: "swingport export", job: export, reads: "$DB",
+		name: backupAndHash, job: reading, against: copyAndHash, chart: "sqlite3 .backup + sha256sum", reads: "$DB", needs: "sqlite3", source: fromSQLite,
+		command: []string{"sh", "-c", `sqlite3 "$DB" ".backup '$TARGET/copy'" && sha256sum "$DB"`},
+	},
+	{
+		name: tarDatabase, job: reading, against: copyAndHash, chart: "tar | zstd -3 -T0", reads: "$DB", needs: "zstd", source: fromZstd,
+		command: []string{"bash", "-o", "pipefail", "-c", `tar c -C "$STORE" swingstore.sqlite | zstd -3 -T0 -q -o "$TARGET/copy.tar.zst"`},
+	},
+	{
+		name: "swingport export", job: export, against: copyAndHash, chart: "swingport", reads: "$DB",
 		command: []string{"$SWINGPORT", "export", "--state-dir=$STORE", "--export-dir=$TARGET", "--artifact-mode=archival", "--export-data-mode=all"},
 	},
 	{
-		name: "reference export", job: export, reference: true, reads: "$DB", source: fromInstall,
+		name: "reference export", job: export, against: copyAndHash, chart: "reference", reference: true, reads: "$DB", source: fromInstall,
 		command: []string{"$REFERENCE/ref-swingport", "export", "--state-dir=$STORE", "--export-dir=$TARGET", "--artifact-mode=archival", "--export-data-mode=all"},
 	},
 	{
-		name: "swingport import", job: imports, reads: "$EXPORT",
+		name: "swingport import", job: imports, against: copyAndHash, chart: "swingport", reads: "$EXPORT",
 		command: []string{"$SWINGPORT", "import", "--state-dir=$TARGET", "--export-dir=$EXPORT", "--artifact-mode=archival"},
 	},
 	{
-		name: "swingport import --no-check", job: imports, reads: "$EXPORT",
+		name: "swingport import --no-check", job: imports, against: copyAndHash, reads: "$EXPORT",
 		command: []string{"$SWINGPORT", "import", "--state-dir=$TARGET", "--export-dir=$EXPORT", "--artifact-mode=archival", "--no-check"},
 	},
 	{
-		name: "reference import", job: imports, reference: true, reads: "$EXPORT", source: fromInstall,
+		name: "reference import", job: imports, against: copyAndHash, chart: "reference", reference: true, reads: "$EXPORT", source: fromInstall,
 		command: []string{"$REFERENCE/ref-swingport", "import", "--state-dir=$TARGET", "--export-dir=$EXPORT", "--artifact-mode=archival"},
 	},
 	{
-		name: tarZstd, job: yardstick, reads: "$EXPORT", needs: "zstd", source: "Zstandard's command line",
+		name: tarExport, job: archive, chart: "tar | zstd -3 -T0 of a finished export", reads: "$EXPORT", needs: "zstd", source: fromZstd,
 		command: []string{"bash", "-o", "pipefail", "-c", `tar c -C "$EXPORT" . | zstd -3 -T0 -q -o "$TARGET/copy.tar.zst"`},
 	},
-	archiveRow("raw", "default"),
-	archiveRow("gzip", "default"),
-	archiveRow("raw", "fastest"),
-	archiveRow("raw", "better"),
+	archiveRow("raw", "default", "swingport, raw snapshots"),
+	archiveRow("gzip", "default", "swingport, gzip snapshots"),
+	archiveRow("raw", "fastest", ""),
+	archiveRow("raw", "better", ""),
 	{
-		name: "export --output x.tar", job: archive, reads: "$DB",
+		name: "export --output x.tar", job: archive, against: tarExport, reads: "$DB",
 		command: []string{"$SWINGPORT", "export", "--state-dir=$STORE", "--output=$TARGET/x.tar", "--artifact-mode=archival"},
 	},
-	importRow("raw", "$RAW"),
-	importRow("gzip", "$GZIP"),
+	coresRow(1),
+	coresRow(2),
+	importRow("raw", "$RAW", ""),
+	importRow("gzip", "$GZIP", "swingport, gzip snapshots"),
 	{
 		name: "half: export raw", job: pipe, reads: "$DB",
 		command: []string{"sh", "-c", `"$SWINGPORT" export --state-dir="$STORE" --output=- --artifact-mode=archival >/dev/null`},
@@ -109,7 +130,7 @@ var rows = []row{
 	pipeRow("raw"),
 	pipeRow("gzip"),
 	{
-		name: "copy", job: pipe, reads: "$DB",
+		name: "copy", job: pipe, against: copyAndHash, reads: "$DB",
 		command: []string{"$SWINGPORT", "copy", "--state-dir=$STORE", "--to-state-dir=$TARGET", "--artifact-mode=archival"},
 	},
 	{
@@ -122,17 +143,26 @@ var rows = []row{
 	},
 }
 
-func archiveRow(snapshots, level string) row {
+func archiveRow(snapshots, level, chart string) row {
 	return row{
-		name: fmt.Sprintf("export --snapshots %s --level %s", snapshots, level), job: archive, reads: "$DB",
+		name: fmt.Sprintf("export --snapshots %s --level %s", snapshots, level), job: archive, against: tarExport, chart: chart, reads: "$DB",
 		command: []string{"$SWINGPORT", "export", "--state-dir=$STORE", "--output=$TARGET/x.tar.zst", "--artifact-mode=archival",
 			"--snapshots=" + snapshots, "--level=" + level},
 	}
 }
 
-func importRow(snapshots, from string) row {
+// coresRow is an export on so many cores, to see what the second one is good for.
+func coresRow(cores int) row {
 	return row{
-		name: "import " + snapshots + " .tar.zst", job: imports, reads: from,
+		name: fmt.Sprintf("export gzip .tar.zst, GOMAXPROCS=%d", cores), job: archive, against: oneCore, reads: "$DB",
+		command: []string{"env", fmt.Sprintf("GOMAXPROCS=%d", cores), "$SWINGPORT", "export", "--state-dir=$STORE", "--output=$TARGET/x.tar.zst",
+			"--artifact-mode=archival", "--snapshots=gzip"},
+	}
+}
+
+func importRow(snapshots, from, chart string) row {
+	return row{
+		name: "import " + snapshots + " .tar.zst", job: unpack, against: backupAndHash, chart: chart, reads: from,
 		command: []string{"$SWINGPORT", "import", "--state-dir=$TARGET", "--input=" + from},
 	}
 }

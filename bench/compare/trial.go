@@ -52,15 +52,10 @@ func newTrial(o options, progress io.Writer) (*trial, error) {
 
 func (t *trial) close() error { return os.RemoveAll(t.dir) }
 
-// prepare fills the work folder: the store's copy, the program, and the export that imports read.
-func (t *trial) prepare(ctx context.Context) error {
-	if t.cold {
-		if err := dropCaches(); err != nil { // fail now rather than after the copying
-			return err
-		}
-	}
-	fmt.Fprintln(t.progress, "copying the store, building swingport, exporting")
-	if err := t.copyStore(); err != nil {
+// prepare fills the work folder: the store, made in a size or a copy, the program, and the exports that imports read.
+func (t *trial) prepare(ctx context.Context, size string) error {
+	fmt.Fprintln(t.progress, "making or copying the store, building swingport, exporting")
+	if err := t.makeStore(ctx, size); err != nil {
 		return err
 	}
 	if _, _, err := measure(ctx, []string{"go", "build", "-o", t.vars["SWINGPORT"], "swingport/cmd/swingport"}); err != nil {
@@ -84,17 +79,15 @@ func (t *trial) prepare(ctx context.Context) error {
 	return nil
 }
 
-// copyStore copies the database and its log, and moves the log's content into the database, so that every row reads the
-// same bytes: cp knows of no log, and the reference would move it in its first run.
-func (t *trial) copyStore() error {
-	if err := os.Mkdir(t.vars["STORE"], 0o755); err != nil {
-		return err
+// makeStore makes or copies the store and moves its log's content into the database, so that every row reads the same bytes: cp knows
+// of no log, and the reference would move it in its first run.
+func (t *trial) makeStore(ctx context.Context, size string) (err error) {
+	if size != "" {
+		_, _, err = measure(ctx, []string{"go", "run", "swingport/bench/genstore", "--size", size, "--out", t.vars["STORE"]})
+	} else {
+		err = t.copyStore()
 	}
-	if err := copyFile(t.vars["DB"], filepath.Join(t.store, stages.StoreFile)); err != nil {
-		return err
-	}
-	err := copyFile(t.vars["DB"]+"-wal", filepath.Join(t.store, stages.StoreFile+"-wal"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return err
 	}
 	db, err := stages.OpenDB(t.vars["DB"], stages.ReadWrite, nil)
@@ -107,6 +100,21 @@ func (t *trial) copyStore() error {
 	info, err := os.Stat(t.vars["DB"])
 	if err == nil {
 		t.dbBytes = info.Size()
+	}
+	return err
+}
+
+// copyStore copies the database and its log.
+func (t *trial) copyStore() error {
+	if err := os.Mkdir(t.vars["STORE"], 0o755); err != nil {
+		return err
+	}
+	if err := copyFile(t.vars["DB"], filepath.Join(t.store, stages.StoreFile)); err != nil {
+		return err
+	}
+	err := copyFile(t.vars["DB"]+"-wal", filepath.Join(t.store, stages.StoreFile+"-wal"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
 	return err
 }
@@ -125,11 +133,18 @@ func copyFile(dst, src string) error {
 	return errors.Join(err, out.Close())
 }
 
-// run runs the rows in turn, round after round. Round 0 warms up and does not count.
-func (t *trial) run(ctx context.Context, rows []row) ([]result, error) {
+// run runs the rows in turn, round after round, with caches that are warm or cold. Round 0 warms up and does not count.
+func (t *trial) run(ctx context.Context, rows []row, caches string) ([]result, error) {
 	results := make([]result, len(rows))
 	for i, r := range rows {
 		results[i] = result{row: r, missing: t.vars.missing(r)}
+	}
+	if caches == cold {
+		if err := dropCaches(); err != nil {
+			for i := range results {
+				results[i].missing = err.Error() + "; it needs root"
+			}
+		}
 	}
 	for round := range 1 + max(t.rounds, t.referenceRounds) {
 		for i := range results {
@@ -137,14 +152,14 @@ func (t *trial) run(ctx context.Context, rows []row) ([]result, error) {
 			if r.missing != "" || round > t.roundsOf(r.row) {
 				continue
 			}
-			s, err := t.once(ctx, r.row)
+			s, err := t.once(ctx, r.row, caches)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", r.name, err)
 			}
 			if round > 0 {
 				r.samples = append(r.samples, s)
 			}
-			fmt.Fprintf(t.progress, "%s: %.2f s (%d of %d)\n", r.name, s.wall.Seconds(), len(r.samples), t.roundsOf(r.row))
+			fmt.Fprintf(t.progress, "%s, %s: %.2f s (%d of %d)\n", r.name, caches, s.wall.Seconds(), len(r.samples), t.roundsOf(r.row))
 		}
 	}
 	return results, nil
@@ -158,13 +173,13 @@ func (t *trial) roundsOf(r row) int {
 }
 
 // once runs one row in a new target directory.
-func (t *trial) once(ctx context.Context, r row) (s sample, err error) {
+func (t *trial) once(ctx context.Context, r row, caches string) (s sample, err error) {
 	if err := os.Mkdir(t.vars["TARGET"], 0o755); err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, t.discard()) }()
 	syscall.Sync() // nobody pays for what the run before it left to be written
-	if err := t.setCaches(r); err != nil {
+	if err := t.setCaches(r, caches); err != nil {
 		return s, err
 	}
 	if s, _, err = measure(ctx, t.vars.argv(r)); err != nil {
@@ -202,8 +217,8 @@ func (t *trial) discard() error {
 	return errors.Join(err, os.Rename(t.vars["TARGET"], filepath.Join(t.dir, fmt.Sprintf("discarded-%d", t.discarded))))
 }
 
-func (t *trial) setCaches(r row) error {
-	if t.cold {
+func (t *trial) setCaches(r row, caches string) error {
+	if caches == cold {
 		return dropCaches()
 	}
 	return filepath.WalkDir(t.vars.expand(r.reads), func(name string, d fs.DirEntry, err error) error {
