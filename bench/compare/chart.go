@@ -32,7 +32,7 @@ func chart(s section) []byte {
 	y, group := 24, job("")
 	fmt.Fprintf(&bars, `<text x="0" y="14">Seconds for a store of %s, %s caches, medians</text>`+"\n", escape(s.size()), s.caches)
 	for _, r := range s.results {
-		if r.chart == "" || len(r.samples) == 0 {
+		if r.chart == "" || len(r.Samples) == 0 {
 			continue
 		}
 		if r.job != group {

@@ -14,51 +14,31 @@ import (
 	"testing"
 	"time"
 
+	"swingport/bench/measure"
 	"swingport/pipeline"
 	"swingport/testdata"
 )
 
-func samplesOf(seconds ...float64) (s []sample) {
+func samplesOf(seconds ...float64) (s measure.Samples) {
 	for _, sec := range seconds {
 		d := time.Duration(sec * float64(time.Second))
-		s = append(s, sample{wall: d, cpu: d / 2, peak: int64(sec*100) << 20, floor: 16 << 20, made: 3e6})
+		s = append(s, measure.Sample{Wall: d, CPU: d / 2, Peak: int64(sec*100) << 20, Floor: 16 << 20})
 	}
 	return s
-}
-
-func TestSpread(t *testing.T) {
-	for _, c := range []struct {
-		seconds []float64
-		want    spread
-	}{
-		{[]float64{3}, spread{3, 3, 3}},
-		{[]float64{4, 1}, spread{2.5, 1, 4}},
-		{[]float64{9, 1, 2}, spread{2, 1, 9}},
-		{[]float64{8, 1, 4, 2}, spread{3, 1, 8}},
-		{[]float64{5, 4, 3, 2, 1}, spread{3, 1, 5}},
-	} {
-		r := result{samples: samplesOf(c.seconds...)}
-		if got := r.wall(); got != c.want {
-			t.Errorf("%v: got %v, want %v", c.seconds, got, c.want)
-		}
-		if got := r.cpu().median; got != c.want.median/2 {
-			t.Errorf("%v: CPU %v, want half of %v", c.seconds, got, c.want.median)
-		}
-	}
 }
 
 // sections are two of them, with a row for each kind of entry.
 func sections() []section {
 	of := func(bytes int64, slower float64) section {
 		return section{warm, bytes, pipeline.Summary{Bytes: 2e6, Artifacts: 3, Items: 4, KVRows: 5}, []result{
-			{row: row{name: copyAndHash, job: reading, chart: "cp <&>", command: []string{"sh", "-c", `cp "$DB" x`}}, samples: samplesOf(0.1, 0.12, 0.11)},
-			{row: row{name: "ours", job: export, against: copyAndHash, chart: "swingport", command: []string{"$SWINGPORT", "export"}}, samples: samplesOf(0.24*slower, 0.2*slower)},
-			{row: row{name: "theirs", job: export, against: copyAndHash, chart: "reference", reference: true, command: []string{"theirs"}}, samples: samplesOf(2.2)},
-			{row: row{name: "import", job: imports, against: copyAndHash, command: []string{"import", "a b"}}, samples: samplesOf(1)},
+			{row: row{name: copyAndHash, job: reading, chart: "cp <&>", command: []string{"sh", "-c", `cp "$DB" x`}}, made: 3e6, Samples: samplesOf(0.1, 0.12, 0.11)},
+			{row: row{name: "ours", job: export, against: copyAndHash, chart: "swingport", command: []string{"$SWINGPORT", "export"}}, made: 3e6, Samples: samplesOf(0.24*slower, 0.2*slower)},
+			{row: row{name: "theirs", job: export, against: copyAndHash, chart: "reference", reference: true, command: []string{"theirs"}}, made: 3e6, Samples: samplesOf(2.2)},
+			{row: row{name: "import", job: imports, against: copyAndHash, command: []string{"import", "a b"}}, made: 3e6, Samples: samplesOf(1)},
 			{row: row{name: "absent", job: imports, reference: true, chart: "absent", command: []string{"absent"}}, missing: "no such program"},
-			{row: row{name: tarExport, job: archive, command: []string{"tar"}}, samples: samplesOf(0.5)},
-			{row: row{name: "packed", job: archive, against: tarExport, command: []string{"pack"}}, samples: samplesOf(0.6)},
-			{row: row{name: "out | in", job: pipe, halves: []string{"import", tarExport}, command: []string{"pipe"}}, samples: samplesOf(1.5)},
+			{row: row{name: tarExport, job: archive, command: []string{"tar"}}, made: 3e6, Samples: samplesOf(0.5)},
+			{row: row{name: "packed", job: archive, against: tarExport, command: []string{"pack"}}, made: 3e6, Samples: samplesOf(0.6)},
+			{row: row{name: "out | in", job: pipe, halves: []string{"import", tarExport}, command: []string{"pipe"}}, made: 3e6, Samples: samplesOf(1.5)},
 		}}
 	}
 	return []section{of(1e6, 1), of(1e8, 10)}
@@ -66,7 +46,7 @@ func sections() []section {
 
 func TestReport(t *testing.T) {
 	var b strings.Builder
-	writeReport(&b, []fact{{"machine", "none"}}, sections()[:1])
+	writeReport(&b, []measure.Fact{{What: "machine", Is: "none"}}, sections()[:1])
 	cores := strconv.Itoa(runtime.NumCPU())
 	want := "- machine: none\n" + `
 ### 1.0 MB, warm
@@ -183,11 +163,11 @@ func TestRowsRunInTurnInNewTargets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if log := readText(tr.vars["LOG"]); log != "arb"+"arb"+"ab"+"ab" {
+	if log := measure.ReadText(tr.vars["LOG"]); log != "arb"+"arb"+"ab"+"ab" {
 		t.Errorf("ran in the order %q", log)
 	}
 	for i, want := range []int{3, 1, 0, 3} {
-		if got := len(results[i].samples); got != want {
+		if got := len(results[i].Samples); got != want {
 			t.Errorf("row %s has %d samples, want %d", results[i].name, got, want)
 		}
 	}
@@ -204,19 +184,6 @@ func TestFailedCommandIsNoFigure(t *testing.T) {
 	_, err := tr.run(t.Context(), []row{{name: "bad", reads: "$STORE", command: []string{"sh", "-c", "echo disk on fire >&2; exit 3"}}}, warm)
 	if err == nil || !strings.Contains(err.Error(), "bad: ") || !strings.Contains(err.Error(), "disk on fire") {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestMeasureSeesTheChildrenOfAShell(t *testing.T) {
-	s, _, err := measure(t.Context(), []string{"sh", "-c", `head -c 100000000 /dev/zero | tail -c 100000000 | sha256sum; true`})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.peak < 90e6 { // tail keeps it all
-		t.Errorf("peak %d", s.peak)
-	}
-	if s.cpu <= 0 || s.wall <= 0 {
-		t.Errorf("%+v", s)
 	}
 }
 
@@ -242,7 +209,7 @@ func TestCompareTiny(t *testing.T) {
 		if rc := run(args, &stdout, &stderr); rc != 0 {
 			t.Fatalf("exit code %d\n%s", rc, stderr.String())
 		}
-		text := readText(report)
+		text := measure.ReadText(report)
 		for _, want := range []string{
 			content, "| cp + sha256sum | 1 |", "| swingport export | 1 |", "| swingport import | 1 |", "| swingport import --no-check | 1 |",
 			"| reference export | 0 | not run: ref-swingport is missing: testdata/reference/install.sh and --reference |",
@@ -271,7 +238,7 @@ func TestCompareSizes(t *testing.T) {
 	if text := stdout.String(); strings.Count(text, "| swingport export | 1 |") != 2 || !strings.Contains(text, "### Growth, warm") {
 		t.Errorf("report:\n%s", text)
 	}
-	if text := readText(svg); !strings.Contains(text, ">swingport</text>") {
+	if text := measure.ReadText(svg); !strings.Contains(text, ">swingport</text>") {
 		t.Errorf("chart:\n%s", text)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+
+	"swingport/bench/measure"
 )
 
 // writeGrowth writes how time and memory grow with the store, where there are several sizes: with warm caches, if there are such.
@@ -31,15 +33,15 @@ func writeGrowth(w io.Writer, all []section) {
 		if r.missing != "" || r.job == pick {
 			continue
 		}
-		fmt.Fprintf(w, "| %s |", cell(r.name))
+		fmt.Fprintf(w, "| %s |", measure.Cell(r.name))
 		var size, seconds []float64
 		for _, s := range of {
 			x := s.results[i]
-			if len(x.samples) == 0 {
+			if len(x.Samples) == 0 {
 				fmt.Fprint(w, " - |")
 				continue
 			}
-			fmt.Fprintf(w, " %.2f s, %s |", x.median(), x.peakText())
+			fmt.Fprintf(w, " %.2f s, %s |", x.median(), x.Peak())
 			size, seconds = append(size, float64(s.dbBytes)), append(seconds, x.median())
 		}
 		fmt.Fprintf(w, " %.2f |\n", exponent(size, seconds))

@@ -21,6 +21,8 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+
+	"swingport/bench/measure"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -140,7 +142,9 @@ func compare(ctx context.Context, o options, stdout, progress io.Writer) error {
 		}
 	}
 	var report bytes.Buffer
-	writeReport(&report, facts(ctx, o), all)
+	facts := append(measure.Facts(ctx, o.work, o.reference),
+		measure.Fact{What: "runs", Is: fmt.Sprintf("%d, of the reference %d, after one to warm up", o.rounds, o.referenceRounds)})
+	writeReport(&report, facts, all)
 	if o.out != "" {
 		return os.WriteFile(o.out, report.Bytes(), 0o644)
 	}

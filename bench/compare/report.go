@@ -1,15 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"runtime"
-	"slices"
-	"strings"
 
 	"github.com/dustin/go-humanize"
 
+	"swingport/bench/measure"
 	"swingport/pipeline"
 )
 
@@ -23,10 +21,8 @@ type section struct {
 
 // writeReport writes the facts, a table for each section, how the times grow if there are stores of several sizes, and the command
 // lines, as markdown.
-func writeReport(w io.Writer, facts []fact, all []section) {
-	for _, f := range facts {
-		fmt.Fprintf(w, "- %s: %s\n", f.what, f.is)
-	}
+func writeReport(w io.Writer, facts []measure.Fact, all []section) {
+	measure.WriteFacts(w, facts)
 	for _, s := range all {
 		s.write(w)
 	}
@@ -54,20 +50,16 @@ func (s section) write(w io.Writer) {
 func (s section) size() string { return humanize.Bytes(uint64(s.dbBytes)) }
 
 func tableRow(r result, all []result) string {
-	name := cell(r.name)
+	name := measure.Cell(r.name)
 	if r.missing != "" {
-		return fmt.Sprintf("| %s | 0 | not run: %s | | | | | | |", name, cell(r.missing))
+		return fmt.Sprintf("| %s | 0 | not run: %s | | | | | | |", name, measure.Cell(r.missing))
 	}
-	wall := r.wall()
 	against, seconds := yardstickOf(r, all)
-	return fmt.Sprintf("| %s | %d | %.2f (%.2f-%.2f) | %.2f | %s | %.0f | %s | %s | %s |",
-		name, len(r.samples), wall.median, wall.min, wall.max, r.cpu().median, r.peakText(),
-		float64(r.samples[len(r.samples)-1].made)/1e6, cell(against), ratio(wall.median, seconds),
-		ratio(find(all, func(x result) bool { return x.reference && x.job == r.job }).median(), wall.median))
+	return fmt.Sprintf("| %s | %d | %v | %.2f | %s | %.0f | %s | %s | %s |",
+		name, len(r.Samples), r.Wall(), r.CPU().Median, r.Peak(),
+		float64(r.made)/1e6, measure.Cell(against), measure.Ratio(r.median(), seconds),
+		measure.Ratio(find(all, func(x result) bool { return x.reference && x.job == r.job }).median(), r.median()))
 }
-
-// cell is text in a table.
-func cell(text string) string { return strings.ReplaceAll(text, "|", "\\|") }
 
 // yardstickOf is what a result is compared with and its time in seconds, 0 if it was not measured.
 func yardstickOf(r result, all []result) (name string, seconds float64) {
@@ -78,10 +70,10 @@ func yardstickOf(r result, all []result) (name string, seconds float64) {
 	var slower, cpu float64
 	for _, name := range r.halves {
 		half := named(name)
-		if len(half.samples) == 0 {
+		if len(half.Samples) == 0 {
 			return "its halves", 0
 		}
-		slower, cpu = max(slower, half.median()), cpu+half.cpu().median
+		slower, cpu = max(slower, half.median()), cpu+half.CPU().Median
 	}
 	return "its halves", max(slower, cpu/float64(runtime.NumCPU()))
 }
@@ -89,62 +81,16 @@ func yardstickOf(r result, all []result) (name string, seconds float64) {
 // find returns the first result that has samples and is what is looked for; the zero result if none is.
 func find(all []result, is func(result) bool) result {
 	for _, r := range all {
-		if len(r.samples) > 0 && is(r) {
+		if len(r.Samples) > 0 && is(r) {
 			return r
 		}
 	}
 	return result{}
 }
 
-// ratio is how many times as long a is as b; one that is 0 was not measured.
-func ratio(a, b float64) string {
-	if a == 0 || b == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f", a/b)
-}
-
 // median is that of the wall-clock times in seconds, 0 without samples.
 func (r result) median() float64 {
-	if len(r.samples) == 0 {
-		return 0
-	}
-	return r.wall().median
+	return r.Wall().Median
 }
 
-func (r result) wall() spread {
-	return spreadOf(r.samples, func(s sample) float64 { return s.wall.Seconds() })
-}
-
-func (r result) cpu() spread {
-	return spreadOf(r.samples, func(s sample) float64 { return s.cpu.Seconds() })
-}
-
-// peak is the largest of all runs, in MiB, and whether that is only a bound.
-func (r result) peak() (mib float64, atMost bool) {
-	const MiB = 1 << 20
-	s := slices.MaxFunc(r.samples, func(a, b sample) int { return cmp.Compare(a.peak, b.peak) })
-	return float64(max(s.peak, s.floor)) / MiB, s.peak <= s.floor
-}
-
-func (r result) peakText() string {
-	mib, atMost := r.peak()
-	if atMost {
-		return fmt.Sprintf("< %.0f", mib)
-	}
-	return fmt.Sprintf("%.0f", mib)
-}
-
-// A spread is the median of some figures and their range.
-type spread struct{ median, min, max float64 }
-
-// spreadOf needs at least one sample. The median of an even number of them is the mean of the two in the middle.
-func spreadOf(samples []sample, figure func(sample) float64) spread {
-	var v []float64
-	for _, s := range samples {
-		v = append(v, figure(s))
-	}
-	slices.Sort(v)
-	n := len(v)
-	return spread{(v[(n-1)/2] + v[n/2]) / 2, v[0], v[n-1]}
-}
+func comma(n int64) string { return humanize.Comma(n) }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"swingport/bench/measure"
 	"swingport/pipeline"
 	"swingport/stages"
 )
@@ -30,7 +31,8 @@ type trial struct {
 // A result is a row and its samples; missing says why there are none.
 type result struct {
 	row
-	samples []sample
+	measure.Samples
+	made    int64 // bytes of the files in the target directory after the last run
 	missing string
 }
 
@@ -58,12 +60,12 @@ func (t *trial) prepare(ctx context.Context, size string) error {
 	if err := t.makeStore(ctx, size); err != nil {
 		return err
 	}
-	if _, _, err := measure(ctx, []string{"go", "build", "-o", t.vars["SWINGPORT"], "swingport/cmd/swingport"}); err != nil {
+	if _, _, err := measure.Run(ctx, []string{"go", "build", "-o", t.vars["SWINGPORT"], "swingport/cmd/swingport"}); err != nil {
 		return err
 	}
 	for _, to := range [][]string{{"--output=$RAW"}, {"--output=$GZIP", "--snapshots=gzip"}, {"--export-dir=$EXPORT"}} {
 		argv := append([]string{"$SWINGPORT", "export", "--json", "--state-dir=$STORE", "--artifact-mode=archival", "--export-data-mode=all"}, to...)
-		_, summary, err := measure(ctx, t.vars.argv(row{command: argv}))
+		_, summary, err := measure.Run(ctx, t.vars.argv(row{command: argv}))
 		if err != nil {
 			return err
 		}
@@ -83,7 +85,7 @@ func (t *trial) prepare(ctx context.Context, size string) error {
 // of no log, and the reference would move it in its first run.
 func (t *trial) makeStore(ctx context.Context, size string) (err error) {
 	if size != "" {
-		_, _, err = measure(ctx, []string{"go", "run", "swingport/bench/genstore", "--size", size, "--out", t.vars["STORE"]})
+		_, _, err = measure.Run(ctx, []string{"go", "run", "swingport/bench/genstore", "--size", size, "--out", t.vars["STORE"]})
 	} else {
 		err = t.copyStore()
 	}
@@ -140,7 +142,7 @@ func (t *trial) run(ctx context.Context, rows []row, caches string) ([]result, e
 		results[i] = result{row: r, missing: t.vars.missing(r)}
 	}
 	if caches == cold {
-		if err := dropCaches(); err != nil {
+		if err := measure.DropCaches(); err != nil {
 			for i := range results {
 				results[i].missing = err.Error() + "; it needs root"
 			}
@@ -152,14 +154,14 @@ func (t *trial) run(ctx context.Context, rows []row, caches string) ([]result, e
 			if r.missing != "" || round > t.roundsOf(r.row) {
 				continue
 			}
-			s, err := t.once(ctx, r.row, caches)
+			s, made, err := t.once(ctx, r.row, caches)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", r.name, err)
 			}
 			if round > 0 {
-				r.samples = append(r.samples, s)
+				r.Samples, r.made = append(r.Samples, s), made
 			}
-			fmt.Fprintf(t.progress, "%s, %s: %.2f s (%d of %d)\n", r.name, caches, s.wall.Seconds(), len(r.samples), t.roundsOf(r.row))
+			fmt.Fprintf(t.progress, "%s, %s: %.2f s (%d of %d)\n", r.name, caches, s.Wall.Seconds(), len(r.Samples), t.roundsOf(r.row))
 		}
 	}
 	return results, nil
@@ -172,21 +174,21 @@ func (t *trial) roundsOf(r row) int {
 	return t.rounds
 }
 
-// once runs one row in a new target directory.
-func (t *trial) once(ctx context.Context, r row, caches string) (s sample, err error) {
+// once runs one row in a new target directory, in which it made so many bytes.
+func (t *trial) once(ctx context.Context, r row, caches string) (s measure.Sample, made int64, err error) {
 	if err := os.Mkdir(t.vars["TARGET"], 0o755); err != nil {
-		return s, err
+		return s, 0, err
 	}
 	defer func() { err = errors.Join(err, t.discard()) }()
 	syscall.Sync() // nobody pays for what the run before it left to be written
 	if err := t.setCaches(r, caches); err != nil {
-		return s, err
+		return s, 0, err
 	}
-	if s, _, err = measure(ctx, t.vars.argv(r)); err != nil {
-		return s, err
+	if s, _, err = measure.Run(ctx, t.vars.argv(r)); err != nil {
+		return s, 0, err
 	}
-	s.made, err = bytesIn(t.vars["TARGET"])
-	return s, err
+	made, err = bytesIn(t.vars["TARGET"])
+	return s, made, err
 }
 
 // bytesIn is the length of all files in a directory.
@@ -219,7 +221,7 @@ func (t *trial) discard() error {
 
 func (t *trial) setCaches(r row, caches string) error {
 	if caches == cold {
-		return dropCaches()
+		return measure.DropCaches()
 	}
 	return filepath.WalkDir(t.vars.expand(r.reads), func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -237,12 +239,4 @@ func readThrough(name string) error {
 	defer f.Close()
 	_, err = io.Copy(io.Discard, f)
 	return err
-}
-
-// dropCaches empties the page cache, and the caches of names and inodes.
-func dropCaches() error {
-	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3\n"), 0); err != nil {
-		return fmt.Errorf("drop caches: %w", err)
-	}
-	return nil
 }

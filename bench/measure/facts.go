@@ -1,9 +1,10 @@
-package main
+package measure
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -13,18 +14,25 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// A fact is a line above the table.
-type fact struct{ what, is string }
+// Fact is a line above a table.
+type Fact struct{ What, Is string }
 
-// facts are what one needs to know to read the figures. They do not say whose machine it is.
-func facts(ctx context.Context, o options) []fact {
-	return []fact{
+// WriteFacts writes a list of facts, as markdown.
+func WriteFacts(w io.Writer, facts []Fact) {
+	for _, f := range facts {
+		fmt.Fprintf(w, "- %s: %s\n", f.What, f.Is)
+	}
+}
+
+// Facts are what one needs to know to read figures that were measured on the disk that holds dir. They do not say whose machine it is.
+// reference is the folder of the reference's command line, or "".
+func Facts(ctx context.Context, dir, reference string) []Fact {
+	return []Fact{
 		{"swingport", "commit " + commit(ctx) + ", " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH},
-		{"reference", referenceVersion(ctx, o.reference)},
+		{"reference", referenceVersion(ctx, reference)},
 		{"machine", fmt.Sprintf("%d cores, %s, %s of memory, kernel %s, file system %s", runtime.NumCPU(), processor(),
-			memory(), known(strings.TrimSpace(readText("/proc/sys/kernel/osrelease"))), output(ctx, "stat", "-f", "-c", "%T", o.work))},
+			memory(), known(strings.TrimSpace(ReadText("/proc/sys/kernel/osrelease"))), output(ctx, "stat", "-f", "-c", "%T", dir))},
 		{"load after it", known(strings.Join(firstFields("/proc/loadavg", 3), " "))},
-		{"runs", fmt.Sprintf("%d, of the reference %d, after one to warm up", o.rounds, o.referenceRounds)},
 		{"day", time.Now().UTC().Format(time.DateOnly)},
 	}
 }
@@ -32,7 +40,7 @@ func facts(ctx context.Context, o options) []fact {
 // commit is the tree's, and whether the tree differs from it.
 func commit(ctx context.Context) string {
 	c := output(ctx, "git", "rev-parse", "--short=12", "HEAD")
-	if _, changes, err := measure(ctx, []string{"git", "status", "--porcelain"}); err == nil && len(changes) > 0 {
+	if _, changes, err := Run(ctx, []string{"git", "status", "--porcelain"}); err == nil && len(changes) > 0 {
 		c += " with changes"
 	}
 	return c
@@ -45,14 +53,14 @@ func referenceVersion(ctx context.Context, dir string) string {
 	}
 	var about struct{ Version string }
 	file := filepath.Join(dir, "node_modules", name, "package.json")
-	if json.Unmarshal([]byte(readText(file)), &about) != nil {
+	if json.Unmarshal([]byte(ReadText(file)), &about) != nil {
 		about.Version = unknown
 	}
 	return name + " " + about.Version + ", node " + output(ctx, "node", "--version")
 }
 
 func processor() string {
-	for line := range strings.Lines(readText("/proc/cpuinfo")) {
+	for line := range strings.Lines(ReadText("/proc/cpuinfo")) {
 		if name, ok := strings.CutPrefix(line, "model name"); ok {
 			return strings.Trim(name, " \t\n:")
 		}
@@ -70,13 +78,13 @@ func memory() string {
 }
 
 func firstFields(file string, n int) []string {
-	fields := strings.Fields(readText(file))
+	fields := strings.Fields(ReadText(file))
 	return fields[:min(n, len(fields))]
 }
 
 // output is what a command prints on its first line.
 func output(ctx context.Context, argv ...string) string {
-	_, out, _ := measure(ctx, argv)
+	_, out, _ := Run(ctx, argv) // what cannot be asked is unknown
 	line, _, _ := strings.Cut(string(out), "\n")
 	return known(line)
 }
@@ -89,5 +97,3 @@ func known(s string) string {
 	}
 	return s
 }
-
-func comma(n int64) string { return humanize.Comma(n) }
