@@ -7,23 +7,38 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"swingport/format"
+	"swingport/stages/zenc"
 )
 
 // Levels of compression, from the fastest to the smallest.
 var Levels = []string{"fastest", "default", "better", "best"}
 
-// levels are what the encoder knows them as, and how many may run: each holds its tables, some hundred KiB at the fastest level and 40 MB at
-// the best. The default is what the encoder calls its fastest: about the size of zstd -1, at two thirds of the cost of its next one, which would
-// make an export slower than tar with zstd -3. Below that there is only leaving out the entropy coding of literals.
+// pack appends a frame with a piece to dst.
+type pack func(dst, piece []byte) ([]byte, error)
+
+// levels are what makes the frames of a level, and how many workers may: each holds its tables, about 1 MiB at the first two levels and 40 MB at the
+// best. The default packs as small as zstd -1. Below that there is only leaving out the entropy coding of literals.
 var levels = map[string]struct {
-	options []zstd.EOption
+	pack    func() (pack, error)
 	workers int
 }{
-	"fastest": {[]zstd.EOption{zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithNoEntropyCompression(true)}, 8},
-	"default": {[]zstd.EOption{zstd.WithEncoderLevel(zstd.SpeedFastest)}, 8},
-	"better":  {[]zstd.EOption{zstd.WithEncoderLevel(zstd.SpeedBetterCompression)}, 8},
-	"best":    {[]zstd.EOption{zstd.WithEncoderLevel(zstd.SpeedBestCompression)}, 2},
+	"fastest": {func() (pack, error) { return zenc.NewEncoder(true).AppendFrame, nil }, 8},
+	"default": {func() (pack, error) { return zenc.NewEncoder(false).AppendFrame, nil }, 8},
+	"better":  {func() (pack, error) { return libraryPack(zstd.SpeedBetterCompression) }, 8},
+	"best":    {func() (pack, error) { return libraryPack(zstd.SpeedBestCompression) }, 2},
 }
+
+// libraryPack packs with package zstd.
+func libraryPack(level zstd.EncoderLevel) (pack, error) {
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1), zstd.WithSingleSegment(true), zstd.WithWindowSize(PieceSize))
+	if err != nil {
+		return nil, err
+	}
+	return func(dst, piece []byte) ([]byte, error) { return z.EncodeAll(piece, dst), nil }, nil
+}
+
+// frameSlack is room in a chunk for what a frame has beside its content, and what its encoder writes before it gives up packing a block, in bytes.
+const frameSlack = 4 << 10
 
 // Compressor packs the pieces of an archive into zstd frames, one each, side by side.
 type Compressor struct {
@@ -33,7 +48,7 @@ type Compressor struct {
 
 // encoder is one worker's: the frames that it made and nobody has written yet are in chunks of its own, see Ordered.
 type encoder struct {
-	z    *zstd.Encoder
+	pack pack
 	pool *Pool
 }
 
@@ -53,13 +68,12 @@ func NewCompressor(level string, workers int) (*Compressor, error) {
 		return nil, fmt.Errorf("unknown level %q: one of %q", level, Levels)
 	}
 	k := &Compressor{encoders: make(chan *encoder, min(workers, l.workers))}
-	options := append([]zstd.EOption{zstd.WithEncoderConcurrency(1), zstd.WithSingleSegment(true), zstd.WithWindowSize(PieceSize)}, l.options...)
 	for range cap(k.encoders) {
-		z, err := zstd.NewWriter(nil, options...)
+		pack, err := l.pack()
 		if err != nil {
 			return nil, err
 		}
-		k.encoders <- &encoder{z, NewPool(2, PieceSize)}
+		k.encoders <- &encoder{pack, NewPool(2, PieceSize+frameSlack)}
 	}
 	return k, nil
 }
@@ -81,9 +95,13 @@ func (k *Compressor) Work(ctx context.Context, frames *Frames) error {
 		if err != nil {
 			return err
 		}
-		c.Data = e.z.EncodeAll(piece.Data, c.Data)
+		c.Data, err = e.pack(c.Data, piece.Data)
 		raw := len(piece.Data)
 		piece.Release()
+		if err != nil {
+			c.Release()
+			return err
+		}
 		return out.Send(ctx, frame{c, raw})
 	})
 }
