@@ -29,6 +29,7 @@ var rows = []row{
 	{name: "export .tar.zst", args: export()},
 	{name: "export .tar.zst --nice", args: export("--nice")},
 	{name: "export .tar.zst --nice --rate-limit 50MB", args: export("--nice", "--rate-limit=50MB")},
+	{name: "a reader that waits", args: export("--rate-limit=10KB")},
 }
 
 func export(flags ...string) []string {
