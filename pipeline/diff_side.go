@@ -119,9 +119,9 @@ func (s *diffSide) digest(ctx context.Context) (err error) {
 
 // digestExport reads all artifacts and the export data of an export.
 func (s *diffSide) digestExport(ctx context.Context) error {
-	o, r := &s.o, newRun(ctx)
+	o, r := &s.o, newRun(ctx, s.o.Status)
 	data := stages.NewLineDigests(o.Workers, o.MaxItem)
-	work := stages.NewOrdered[stages.Incoming, stages.Content]("artifacts", o.Workers, 1, nil)
+	work := stages.NewOrdered[stages.Incoming, stages.Content](o.Workers, 1, nil)
 	read := &exportReader{diffSide: s, headRead: make(chan struct{}), artifactsRead: make(chan struct{})}
 
 	r.stage("read artifacts", func(ctx context.Context) error { return read.artifacts(ctx, work) }, work)

@@ -18,9 +18,9 @@ func (s *diffSide) digestStore(ctx context.Context) error {
 	sorter := stages.NewKVSorter(o.TempDir, o.fs)
 	defer sorter.Close()
 	tables := stages.NewTables(plan.NeedsItems(), true, stages.SortWorkers(o.Workers))
-	spans := stages.NewLink[*stages.Artifact]("spans", 8, nil)
-	heaps := stages.NewLink[*stages.Artifact]("snapshots", 1, nil)
-	bundles := stages.NewLink[*stages.Artifact]("bundles", 1, nil)
+	spans := stages.NewLink[*stages.Artifact](8, nil)
+	heaps := stages.NewLink[*stages.Artifact](1, nil)
+	bundles := stages.NewLink[*stages.Artifact](1, nil)
 	assemble := stages.NewAssembler(plan, openSpansBytes, o.TempDir, o.fs, spans)
 	sorted := make(gate)
 	check := &stages.Check{
@@ -32,7 +32,7 @@ func (s *diffSide) digestStore(ctx context.Context) error {
 	o.Status.SetPhase("read "+strings.ToUpper(string(s.side)), stored+s.store.Size())
 	o.Status.SetArtifacts(int64(n + spanCount + bundleCount))
 
-	r := newRun(ctx)
+	r := newRun(ctx, o.Status)
 	r.stage("read rows", func(ctx context.Context) error {
 		if s.store.Odd() != "" {
 			return stages.ReadByEngine(ctx, s.store, tables, o.Status.AddBytes)

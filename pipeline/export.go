@@ -91,7 +91,7 @@ func exportOnce(ctx context.Context, o ExportOptions, store *stages.Store, open 
 //	      -> kv rows -> sort -> (all rows read) -> export data -> sink
 //	snapshots, bundles -----------------> artifacts
 func (x *export) stages(ctx context.Context) error {
-	o, r := x.o, newRun(ctx)
+	o, r := x.o, newRun(ctx, x.o.Status)
 	x.startPhase()
 
 	r.stage("read rows", x.readRows, x.tables)

@@ -56,7 +56,7 @@ func (s *archiveSink) wants() wants {
 
 func (s *archiveSink) start(r *run, x *export) {
 	watching, written := context.WithCancel(r.ctx)
-	r.stage("write archive", func(context.Context) error { return s.target.Watch(watching) })
+	r.beside("write archive", func(context.Context) error { return s.target.Watch(watching) })
 	s.write(r, "pack archive", func(ctx context.Context) error { return s.pack(ctx, x) }, written)
 }
 
@@ -65,7 +65,7 @@ func (s *archiveSink) start(r *run, x *export) {
 //	pack -> pieces -> compress -> frames -> write
 func (s *archiveSink) write(r *run, name string, pack func(context.Context) error, written func()) {
 	if s.zstd == nil {
-		pieces := stages.NewLink("pieces", 2, (*stages.Chunk).Release)
+		pieces := stages.NewLink(2, (*stages.Chunk).Release)
 		r.stage(name, func(ctx context.Context) error { s.packer.To(ctx, pieces.Send); return pack(ctx) }, pieces)
 		r.stage("write archive", func(ctx context.Context) error {
 			defer written()
@@ -107,7 +107,7 @@ func (s *archiveSink) pack(ctx context.Context, x *export) error {
 // commit writes the end of the archive: where anything before was wrong, a reader sees that it is cut. Nobody watches the reader any more, which
 // may go when it has the last byte.
 func (s *archiveSink) commit(ctx context.Context, x *export) error {
-	r := newRun(ctx)
+	r := newRun(ctx, s.o.Status)
 	s.write(r, "pack manifest and index", func(context.Context) error {
 		if err := s.packer.Manifest(func(w io.Writer) error { return writeManifest(w, x) }); err != nil {
 			return err

@@ -58,12 +58,12 @@ func newExport(o ExportOptions, store *stages.Store, plan *stages.Plan, sink sin
 	x.tables = stages.NewTables(plan.NeedsItems(), x.withData(), x.sortWorkers())
 	x.sorter = stages.NewKVSorter(temp, o.fs)
 	x.sorter.Count = x.wants.size
-	x.lines = stages.NewLink("export data", 4, (*stages.Chunk).Release)
-	x.artifacts = stages.NewLink[*stages.Artifact]("spans", 8, nil)
-	x.heaps = stages.NewLink[*stages.Artifact]("snapshots", 1, nil)
-	x.bundles = stages.NewLink[*stages.Artifact]("bundles", 1, nil)
+	x.lines = stages.NewLink(4, (*stages.Chunk).Release)
+	x.artifacts = stages.NewLink[*stages.Artifact](8, nil)
+	x.heaps = stages.NewLink[*stages.Artifact](1, nil)
+	x.bundles = stages.NewLink[*stages.Artifact](1, nil)
 	x.parts = newFanOut(o.Workers, 3)
-	x.queue = stages.NewOrdered[*stages.Artifact]("check", o.Workers, partsAhead, stages.Part.Release)
+	x.queue = stages.NewOrdered[*stages.Artifact](o.Workers, partsAhead, stages.Part.Release)
 	x.spans = stages.NewAssembler(plan, cmp.Or(o.openSpans, openSpansBytes), temp, o.fs, x.artifacts)
 	x.reader = x.chooseReader()
 	return x
@@ -272,14 +272,7 @@ type gate chan struct{}
 
 func (g gate) Close() { close(g) }
 
-func (g gate) wait(ctx context.Context) error {
-	select {
-	case <-g:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
+func (g gate) wait(ctx context.Context) error { return waitFor(ctx, g) }
 
 // fanOut is the links to several writers, which several groups of workers feed: the last group to end closes them.
 type fanOut struct {
@@ -291,7 +284,7 @@ func newFanOut(writers, feeders int) *fanOut {
 	f := &fanOut{}
 	f.feeders.Store(int64(feeders))
 	for range writers {
-		f.links = append(f.links, stages.NewLink("parts", 4, stages.Part.Release))
+		f.links = append(f.links, stages.NewLink(4, stages.Part.Release))
 	}
 	return f
 }

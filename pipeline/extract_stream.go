@@ -31,8 +31,8 @@ func openArchiveStream(ctx context.Context, path string, stdin io.Reader, s *Sta
 func readThrough(ctx context.Context, src stages.Source, head, tail func(context.Context, io.Reader) error,
 	wanted func(name string) (bool, error), take func(context.Context, stages.Incoming, io.Reader) error,
 ) error {
-	r := newRun(ctx)
-	queue := stages.NewLink[stages.Incoming]("artifacts", 4, nil)
+	r := newRun(ctx, nil)
+	queue := stages.NewLink[stages.Incoming](4, nil)
 	r.stage("read the archive", func(ctx context.Context) error {
 		if err := readData(ctx, src.Head, head); err != nil {
 			return err
@@ -47,7 +47,7 @@ func readThrough(ctx context.Context, src stages.Source, head, tail func(context
 	}, queue)
 	r.stage("artifacts", func(ctx context.Context) error {
 		return stages.Each(ctx, queue, func(in stages.Incoming) error {
-			content, err := in.Open()
+			content, err := in.Open(ctx)
 			if err != nil {
 				return &ArtifactError{Name: in.Name, Err: err}
 			}

@@ -81,7 +81,7 @@ func (x *importer) replace(ctx context.Context) (err error) {
 //	read artifacts -> unpack: hash, split, gzip -> (in the order of the source) insert
 //	read the rest -> parse -> (in the order of the lines) insert
 func (x *importer) stages(ctx context.Context, sink stages.Sink, temp string, mode format.ArtifactMode) error {
-	r, n := newRun(ctx), x.o.Workers
+	r, n := newRun(ctx, x.o.Status), x.o.Workers
 	head := stages.NewExportData(n, stages.AllLines)
 	parts := stages.NewArtifacts(x.unpackOptions(temp, mode), x.meta)
 	head.MaxItem = x.o.MaxItem

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -157,7 +158,9 @@ func (x *importer) readTail(ctx context.Context, read <-chan struct{}, to *stage
 	return x.src.Finish(ctx)
 }
 
+// waitFor waits for what stages in front say by closing c.
 func waitFor(ctx context.Context, c <-chan struct{}) error {
+	defer stages.WaitedBefore(ctx, time.Now())
 	select {
 	case <-c:
 		return nil

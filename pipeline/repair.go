@@ -52,7 +52,7 @@ func (o *ImportOptions) checkRepair(m *format.Manifest) error {
 // readMetadata reads the export data and keeps only what is no kv line. Of an archive everything else is read too, since only its end tells
 // that it is whole.
 func (x *importer) readMetadata(ctx context.Context) error {
-	r, n := newRun(ctx), x.o.Workers
+	r, n := newRun(ctx, x.o.Status), x.o.Workers
 	x.meta = stages.NewMetadata()
 	head := stages.NewExportData(n, stages.RepairLines)
 	head.MaxItem = x.o.MaxItem

@@ -16,14 +16,15 @@ type run struct {
 	g      *errgroup.Group
 	ctx    context.Context // ends with the first error
 	parent context.Context // the caller's
+	status *Status         // is told what the stages' time went to; may be nil
 }
 
 // closer is a link's end, see stages.Link.
 type closer interface{ Close() }
 
-func newRun(ctx context.Context) *run {
+func newRun(ctx context.Context, status *Status) *run {
 	g, inner := errgroup.WithContext(ctx)
-	return &run{g, inner, ctx}
+	return &run{g, inner, ctx, status}
 }
 
 // stage starts f. When it returns nil, and only then, the links that it feeds are closed.
@@ -35,9 +36,10 @@ func (r *run) stage(name string, f func(context.Context) error, feeds ...closer)
 func (r *run) workers(name string, n int, f func(context.Context) error, feeds ...closer) {
 	var left atomic.Int64
 	left.Store(int64(n))
+	begun := r.status.beginStage(name, n)
 	for range n {
 		r.g.Go(func() (err error) {
-			pprof.Do(r.ctx, pprof.Labels("stage", name), func(ctx context.Context) { err = f(ctx) })
+			pprof.Do(r.ctx, pprof.Labels("stage", name), func(ctx context.Context) { err = begun.work(ctx, f) })
 			if err != nil {
 				return r.wrap(name, err)
 			}
@@ -49,6 +51,16 @@ func (r *run) workers(name string, n int, f func(context.Context) error, feeds .
 			return nil
 		})
 	}
+}
+
+// beside starts what is no work of a stage but an eye on it, and whose time says nothing; its errors have the stage's name.
+func (r *run) beside(name string, f func(context.Context) error) {
+	r.g.Go(func() error {
+		if err := f(r.ctx); err != nil {
+			return r.wrap(name, err)
+		}
+		return nil
+	})
 }
 
 // wrap names the stage, unless the error is only the end of the whole run passed on.

@@ -1,6 +1,10 @@
 package pipeline
 
-import "sync/atomic"
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
 
 // Status counts what a running pipeline has done. Stages write to it,
 // whoever wants to show progress polls [Status.Snapshot]; nobody is called
@@ -10,6 +14,10 @@ type Status struct {
 	phase          atomic.Pointer[phase]
 	artifacts      atomic.Int64
 	artifactsTotal atomic.Int64
+
+	mu     sync.Mutex // for what follows
+	phases []begunPhase
+	stages []*begunStage
 }
 
 // A phase has its own counter, so that a snapshot never shows the bytes of
@@ -34,6 +42,9 @@ type Progress struct {
 func (s *Status) SetPhase(name string, totalBytes int64) {
 	if s != nil {
 		s.phase.Store(&phase{name: name, total: totalBytes})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.phases = append(s.phases, begunPhase{name, time.Now()})
 	}
 }
 

@@ -128,7 +128,7 @@ func (x *verifyExport) manifest() {
 
 // stages is the whole reading; see importer.stages.
 func (x *verifyExport) stages(ctx context.Context) error {
-	v, r, n := x.verify, newRun(ctx), x.o.Workers
+	v, r, n := x.verify, newRun(ctx, x.verify.o.Status), x.o.Workers
 	x.head = stages.NewExportData(n, stages.AllLines)
 	x.head.Defect, x.head.MaxItem = v.defect, v.o.MaxItem
 	x.tail = x.head.Then(stages.KVLines)

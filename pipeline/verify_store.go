@@ -139,15 +139,15 @@ func (x *verifyStore) prepare() {
 	x.check = &stages.Check{OnDefect: v.defect, Unreadable: true, Count: x.counted}
 	x.tables = stages.NewTables(x.plan.NeedsItems(), true, stages.SortWorkers(v.o.Workers))
 	x.sorter = stages.NewKVSorter(temp, v.o.fs)
-	x.spansIn = stages.NewLink[*stages.Artifact]("spans", 8, nil)
-	x.heaps = stages.NewLink[*stages.Artifact]("snapshots", 1, nil)
-	x.bundles = stages.NewLink[*stages.Artifact]("bundles", 1, nil)
+	x.spansIn = stages.NewLink[*stages.Artifact](8, nil)
+	x.heaps = stages.NewLink[*stages.Artifact](1, nil)
+	x.bundles = stages.NewLink[*stages.Artifact](1, nil)
 	x.spans = stages.NewAssembler(x.plan, openSpansBytes, temp, v.o.fs, x.spansIn)
 }
 
 // stages is the whole reading; see export.stages.
 func (x *verifyStore) stages(ctx context.Context) error {
-	v, r := x.verify, newRun(ctx)
+	v, r := x.verify, newRun(ctx, x.verify.o.Status)
 	heaps, spans, bundles, stored := x.plan.Counts()
 	v.o.Status.SetPhase("verify", stored+x.store.Size())
 	v.o.Status.SetArtifacts(int64(heaps + spans + bundles))

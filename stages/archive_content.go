@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"hash"
 	"io"
+	"time"
 
 	"swingport/format"
 )
@@ -13,16 +14,17 @@ import (
 // bounded pool for all entries. That cannot lock up: chunks are given out in the order of the archive, so the entry that is to be stored
 // next has all of its chunks, or is the one that gets the next; and its worker waits for nobody but the sink.
 type content struct {
-	ctx   context.Context
+	ctx   context.Context     // of the one who reads the archive
 	entry format.ArchiveEntry // its SHA256 is set when done is closed
 	link  *Link[*Chunk]
 	done  chan struct{} // read to its end
 
-	chunk *Chunk
-	at    int // of what was read of the chunk
-	sum   hash.Hash
-	end   bool
-	err   error // why there is no more; set before the link is closed
+	reader context.Context // the worker's, since open
+	chunk  *Chunk
+	at     int // of what was read of the chunk
+	sum    hash.Hash
+	end    bool
+	err    error // why there is no more; set before the link is closed
 }
 
 // fail tells the worker that err ended the reading of the archive, and returns err. Where reading goes on without the archive, as in verify,
@@ -44,7 +46,7 @@ func newContentPool(chunks, size int) contentPool { return contentPool{NewPool(c
 // new makes the content of an entry.
 func (p contentPool) new(ctx context.Context, e format.ArchiveEntry) *content {
 	depth := min(int64(p.chunks), e.Size/int64(p.size)+1)
-	return &content{ctx: ctx, entry: e, link: NewLink(e.Name, int(depth), (*Chunk).Release), done: make(chan struct{}), sum: sha256.New()}
+	return &content{ctx: ctx, entry: e, link: NewLink(int(depth), (*Chunk).Release), done: make(chan struct{}), sum: sha256.New()}
 }
 
 // feed reads the content of an entry from r and passes it on.
@@ -68,6 +70,12 @@ func (p contentPool) feed(c *content, r io.Reader) error {
 	return nil
 }
 
+// open begins the worker's reading.
+func (c *content) open(ctx context.Context) (io.ReadCloser, error) {
+	c.reader = ctx
+	return c, nil
+}
+
 // Read is the worker's.
 func (c *content) Read(p []byte) (n int, err error) {
 	for c.chunk == nil {
@@ -88,7 +96,7 @@ func (c *content) next() error {
 	if c.end {
 		return io.EOF
 	}
-	chunk, ok, err := c.link.Recv(c.ctx)
+	chunk, ok, err := c.link.Recv(c.reader)
 	if err != nil {
 		return err
 	}
@@ -161,6 +169,7 @@ func (p *pending) settle(ctx context.Context, wait bool, f func(format.ArchiveEn
 }
 
 func await(ctx context.Context, done <-chan struct{}) error {
+	defer waitedAfter(ctx, time.Now())
 	select {
 	case <-done:
 		return nil

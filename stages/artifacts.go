@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"hash"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -74,8 +75,12 @@ func (m *memory) get(ctx context.Context, class, n int) (*Chunk, error) {
 	}
 	size := max(n, smallestChunk<<class)
 	weight := min(int64(size), onTheWay) // a single item may be larger than all the room; that much comes free, whatever is open
-	if err := m.sem.Acquire(ctx, weight); err != nil {
-		return nil, context.Cause(ctx)
+	if !m.sem.TryAcquire(weight) {
+		t := time.Now()
+		if err := m.sem.Acquire(ctx, weight); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		waitedAfter(ctx, t)
 	}
 	c := &Chunk{pool: m, weight: weight}
 	if size <= largestChunk {

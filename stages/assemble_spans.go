@@ -335,7 +335,7 @@ func (a *Assembler) merge(ctx context.Context) error {
 			row, err = m.next()
 			continue
 		}
-		pieces := NewLink("merged items", 4, func(p Piece) { p.Release() })
+		pieces := NewLink(4, func(p Piece) { p.Release() })
 		err = a.send(ctx, o.vat, o.span, o.size, func(ctx context.Context, f func(Piece) error) error { return Each(ctx, pieces, f) })
 		if err != nil {
 			return err

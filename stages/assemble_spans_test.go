@@ -43,7 +43,7 @@ func assemble(t *testing.T, dir string, mode format.ArtifactMode, rows []itemRow
 	timeout, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	tables := NewTables(true, false, 1)
-	out := NewLink[*Artifact]("spans", 8, nil)
+	out := NewLink[*Artifact](8, nil)
 	g, ctx := errgroup.WithContext(timeout)
 	g.Go(func() error {
 		for _, r := range rows {

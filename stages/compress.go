@@ -83,7 +83,7 @@ func (k *Compressor) Workers() int { return cap(k.encoders) }
 
 // NewFrames makes the links for one run.
 func (k *Compressor) NewFrames() *Frames {
-	return NewOrdered[*Chunk]("compress", k.Workers(), 1, func(f frame) { f.Release() })
+	return NewOrdered[*Chunk](k.Workers(), 1, func(f frame) { f.Release() })
 }
 
 // Work is the body of one of Workers workers.

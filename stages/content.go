@@ -49,7 +49,7 @@ func (c *ContentReader) Read(ctx context.Context, in Incoming) (got Content, err
 		}
 		defer c.Room.Release(in.Size)
 	}
-	f, err := in.Open()
+	f, err := in.Open(ctx)
 	if err != nil {
 		return got, err
 	}

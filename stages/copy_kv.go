@@ -21,7 +21,7 @@ const kvChunk = 256 << 10 // bytes
 
 // NewKVRows prepares the work of a number of converters.
 func NewKVRows(workers int) *KVRows {
-	return &KVRows{Ordered: NewOrdered[*Chunk]("kv rows", workers, 1, (*Entries).Release), pool: NewPool(2*workers+2, kvChunk)}
+	return &KVRows{Ordered: NewOrdered[*Chunk](workers, 1, (*Entries).Release), pool: NewPool(2*workers+2, kvChunk)}
 }
 
 // Merge is the stage in front, once everything is sorted.

@@ -52,7 +52,7 @@ func (c *CopySource) Artifacts(ctx context.Context, wanted func(name string) (bo
 				return a.Content(ctx, func(p Piece) error { p.Release(); return nil })
 			}
 			c.Taken(a)
-			return take(ctx, a.incoming(ctx))
+			return take(ctx, a.incoming())
 		})
 		if err != nil {
 			return err
@@ -63,12 +63,12 @@ func (c *CopySource) Artifacts(ctx context.Context, wanted func(name string) (bo
 }
 
 // incoming is the artifact as an import takes it. What Open reads comes from the store in the reader's own goroutine.
-func (a *Artifact) incoming(ctx context.Context) Incoming {
+func (a *Artifact) incoming() Incoming {
 	in := Incoming{Name: a.Name, Gzip: a.Gzip, Size: a.Size}
 	if a.Kind != format.KindTranscript {
 		in.Size = a.Stored
 	}
-	in.Open = func() (io.ReadCloser, error) {
+	in.Open = func(ctx context.Context) (io.ReadCloser, error) {
 		return pull(func(f func([]byte) error) error {
 			return a.Content(ctx, func(p Piece) error {
 				defer p.Release()

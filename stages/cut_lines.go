@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"time"
 )
 
 // maxValue is the longest value that the engine stores, in bytes: SQLITE_MAX_LENGTH, less room for the rest of a row.
@@ -129,6 +130,7 @@ func (p *Pool) othersBack(ctx context.Context) error {
 			p.put(c)
 		}
 	}()
+	defer waitedAfter(ctx, time.Now())
 	for len(others) < cap(p.free)-1 {
 		select {
 		case c := <-p.free:

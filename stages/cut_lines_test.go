@@ -163,7 +163,7 @@ func TestLineCutterLarge(t *testing.T) {
 	releaseLines(first, pool)
 
 	cut.reset(strings.NewReader(input))
-	link := NewLink("chunks", 3, (*Chunk).Release)
+	link := NewLink(3, (*Chunk).Release)
 	done := make(chan string)
 	go func() {
 		all := ""

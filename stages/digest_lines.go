@@ -24,7 +24,7 @@ type LineDigest struct {
 
 // NewLineDigests prepares the work of a number of workers, on lines of at most maxItem bytes; 0 means DefaultMaxItem.
 func NewLineDigests(workers int, maxItem int64) *LineDigests {
-	return &LineDigests{NewOrdered[*Chunk, []LineDigest]("export data", workers, 1, nil), NewPool(2*workers+2, exportDataChunk), maxItemOf(maxItem)}
+	return &LineDigests{NewOrdered[*Chunk, []LineDigest](workers, 1, nil), NewPool(2*workers+2, exportDataChunk), maxItemOf(maxItem)}
 }
 
 // Read is the stage that reads r to its end; progress is told of the bytes.

@@ -2,29 +2,24 @@ package stages
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 )
 
-// Link is a bounded edge between two stages. It counts what crosses it and how long either end waited, so that the bottleneck shows.
+// Link is a bounded edge between two stages. What either end waits is counted where its stage is, see Waits, so that the bottleneck shows.
 //
 // Send gives its element away, always, also when it fails: the link then drops it. Only the runner closes a link, and only after the
 // stages in front of it returned nil, so that nobody takes a failure for the end of the input.
 type Link[T any] struct {
-	name string
 	ch   chan T
 	drop func(T)
-
-	count              atomic.Int64
-	sendWait, recvWait atomic.Int64 // nanoseconds
 }
 
 // NewLink makes a link that holds up to depth elements. drop, which may be nil, releases an element that nobody will receive.
-func NewLink[T any](name string, depth int, drop func(T)) *Link[T] {
+func NewLink[T any](depth int, drop func(T)) *Link[T] {
 	if drop == nil {
 		drop = func(T) {}
 	}
-	return &Link[T]{name: name, ch: make(chan T, depth), drop: drop}
+	return &Link[T]{ch: make(chan T, depth), drop: drop}
 }
 
 // Send passes v on, or drops it and returns the cause when ctx ends first.
@@ -39,13 +34,12 @@ func (l *Link[T]) Send(ctx context.Context, v T) error {
 		t := time.Now()
 		select {
 		case l.ch <- v:
-			l.sendWait.Add(int64(time.Since(t)))
+			waitedAfter(ctx, t)
 		case <-ctx.Done():
 			l.drop(v)
 			return context.Cause(ctx)
 		}
 	}
-	l.count.Add(1)
 	return nil
 }
 
@@ -62,7 +56,7 @@ func (l *Link[T]) Recv(ctx context.Context) (v T, ok bool, err error) {
 	t := time.Now()
 	select {
 	case v, ok = <-l.ch:
-		l.recvWait.Add(int64(time.Since(t)))
+		WaitedBefore(ctx, t)
 		return v, ok, nil
 	case <-ctx.Done():
 		return v, false, context.Cause(ctx)
@@ -71,19 +65,6 @@ func (l *Link[T]) Recv(ctx context.Context) (v T, ok bool, err error) {
 
 // Close says that no more elements come. For the runner, see Link.
 func (l *Link[T]) Close() { close(l.ch) }
-
-// LinkStats is what a link counted.
-type LinkStats struct {
-	Name     string
-	Count    int64
-	SendWait time.Duration // the stage in front waited for the one behind
-	RecvWait time.Duration // the stage behind waited for the one in front
-}
-
-// Stats returns the counters as they are now.
-func (l *Link[T]) Stats() LinkStats {
-	return LinkStats{l.name, l.count.Load(), time.Duration(l.sendWait.Load()), time.Duration(l.recvWait.Load())}
-}
 
 // Each calls f for each element of l until its end, the context's, or an error.
 func Each[T any](ctx context.Context, l *Link[T], f func(T) error) error {
@@ -131,16 +112,36 @@ func (p *Pool) Get(ctx context.Context) (*Chunk, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	if c := p.tryGet(); c != nil {
+		return c, nil
+	}
+	t := time.Now()
 	select {
 	case c := <-p.free:
-		if c.Data == nil {
-			c.Data = make([]byte, 0, p.size)
-		}
-		c.Data = c.Data[:0]
-		return c, nil
+		waitedAfter(ctx, t)
+		return p.empty(c), nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// tryGet is Get without waiting: nil where no chunk is free.
+func (p *Pool) tryGet() *Chunk {
+	select {
+	case c := <-p.free:
+		return p.empty(c)
+	default:
+		return nil
+	}
+}
+
+// empty makes a chunk of the pool ready for its next use.
+func (p *Pool) empty(c *Chunk) *Chunk {
+	if c.Data == nil {
+		c.Data = make([]byte, 0, p.size)
+	}
+	c.Data = c.Data[:0]
+	return c
 }
 
 // Release gives the chunk back. Under the race detector its bytes are overwritten, so that a late reader is found out.

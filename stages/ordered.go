@@ -18,21 +18,20 @@ type Ordered[In, Out any] struct {
 	todo  *Link[*Job[In, Out]]
 	depth int
 	drop  func(Out)
-	name  string
 }
 
 // NewOrdered makes the links for a number of workers, each up to depth results ahead; drop releases a result that nobody will receive.
-func NewOrdered[In, Out any](name string, workers, depth int, drop func(Out)) *Ordered[In, Out] {
+func NewOrdered[In, Out any](workers, depth int, drop func(Out)) *Ordered[In, Out] {
 	return &Ordered[In, Out]{
-		Queue: NewLink[*Job[In, Out]](name+" queue", 2*workers, nil),
-		todo:  NewLink[*Job[In, Out]](name+" jobs", workers, nil),
-		depth: depth, drop: drop, name: name,
+		Queue: NewLink[*Job[In, Out]](2*workers, nil),
+		todo:  NewLink[*Job[In, Out]](workers, nil),
+		depth: depth, drop: drop,
 	}
 }
 
 // Dispatch queues one element; the runner closes the links through Close when the dispatching stage is done.
 func (o *Ordered[In, Out]) Dispatch(ctx context.Context, in In) error {
-	j := &Job[In, Out]{in, NewLink(o.name, o.depth, o.drop)}
+	j := &Job[In, Out]{in, NewLink(o.depth, o.drop)}
 	if err := o.Queue.Send(ctx, j); err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func NewExportData(workers int, lines Lines) *ExportData {
 
 func newExportData(workers int, lines Lines, pool *Pool) *ExportData {
 	return &ExportData{
-		Ordered: NewOrdered[*Chunk]("export data", workers, 1, (*Entries).Release),
+		Ordered: NewOrdered[*Chunk](workers, 1, (*Entries).Release),
 		pool:    pool, lines: lines, count: workers,
 	}
 }

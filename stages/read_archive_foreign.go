@@ -165,7 +165,7 @@ func (a *foreignArchive) passRest(ctx context.Context, want []bool, take func(co
 func (a *foreignArchive) pass(ctx context.Context, i int, size int64, take func(context.Context, Incoming) error) error {
 	c := a.pool.new(ctx, format.ArchiveEntry{Name: a.manifest.Artifacts[i].File, Offset: int64(i), Size: size})
 	in := a.incoming(i, size)
-	in.Open = func() (io.ReadCloser, error) { return c, nil }
+	in.Open = c.open
 	a.pending = append(a.pending, c)
 	if err := take(ctx, in); err != nil {
 		return err
@@ -196,7 +196,7 @@ func (a *foreignArchive) missing(ctx context.Context, want []bool, take func(con
 			return &ArtifactError{Name: x.Name, Err: err}
 		}
 		in := a.incoming(i, 0)
-		in.Open = func() (io.ReadCloser, error) { return nil, err }
+		in.Open = func(context.Context) (io.ReadCloser, error) { return nil, err }
 		if err := take(ctx, in); err != nil {
 			return err
 		}

@@ -224,7 +224,7 @@ func (h *hashedFile) Close() error { return nil }
 func (a *foreignArchive) passSpooled(ctx context.Context, i int, f spooledFile, take func(context.Context, Incoming) error) error {
 	c := &content{entry: format.ArchiveEntry{Offset: int64(i)}, done: make(chan struct{})}
 	in := a.incoming(i, f.size)
-	in.Open = func() (io.ReadCloser, error) {
+	in.Open = func(ctx context.Context) (io.ReadCloser, error) {
 		r := newHashedFile(&cancelled{ctx, io.NewSectionReader(a.spool, f.off, f.size)}, func(sum []byte) {
 			copy(c.entry.SHA256[:], sum)
 			close(c.done)

@@ -122,7 +122,7 @@ func (a *ownArchive) artifact(file string) (name string, kind format.Kind, ok bo
 // pass hands the entry to a worker.
 func (a *ownArchive) pass(ctx context.Context, in Incoming, take func(context.Context, Incoming) error) error {
 	c := a.pool.new(ctx, format.ArchiveEntry{Name: a.entry.name, Offset: a.in.pos, Size: a.entry.size})
-	in.Open = func() (io.ReadCloser, error) { return c, nil }
+	in.Open = c.open
 	a.pending = append(a.pending, c)
 	if err := take(ctx, in); err != nil {
 		return err

@@ -35,7 +35,7 @@ func take(ctx context.Context, src Source, workers int, wanted func(string) (boo
 		return got, err
 	}
 	g, inner := errgroup.WithContext(ctx)
-	queue := NewOrdered[Incoming, *Chunk]("test", workers, 1, (*Chunk).Release)
+	queue := NewOrdered[Incoming, *Chunk](workers, 1, (*Chunk).Release)
 	g.Go(func() error {
 		if err := src.Artifacts(inner, wanted, func(int, int64) {}, queue.Dispatch); err != nil {
 			return err
@@ -74,7 +74,7 @@ func take(ctx context.Context, src Source, workers int, wanted func(string) (boo
 }
 
 func sendAll(ctx context.Context, in Incoming, pool *Pool, out *Link[*Chunk]) error {
-	r, err := in.Open()
+	r, err := in.Open(ctx)
 	if err != nil {
 		return err
 	}

@@ -122,7 +122,7 @@ func (d *Dir) Artifacts(ctx context.Context, wanted func(name string) (bool, err
 	begin(len(selected), total)
 	for n, i := range selected {
 		a := d.manifest.Artifacts[i]
-		err := take(ctx, Incoming{Name: a.Name, Gzip: isGzip(a), Size: sizes[n], Open: func() (io.ReadCloser, error) {
+		err := take(ctx, Incoming{Name: a.Name, Gzip: isGzip(a), Size: sizes[n], Open: func(context.Context) (io.ReadCloser, error) {
 			r, _, err := d.open(a.File)
 			return r, err
 		}})

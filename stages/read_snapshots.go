@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"swingport/format"
 )
@@ -54,8 +55,10 @@ func (r *SnapshotReader) Run(ctx context.Context, p *Plan, out *Link[*Artifact])
 		// In this order, not that in which workers come to read: so what a pool lacks are pieces of artifacts in front, and a sink that takes
 		// one artifact after the other gets them back.
 		var pool *Pool
+		t := time.Now()
 		select {
 		case pool = <-r.pools:
+			waitedAfter(ctx, t)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"time"
 
 	"swingport/format"
 )
@@ -112,14 +113,26 @@ func newRowsPool(n, size int) *rowsPool {
 func (p *rowsPool) get(ctx context.Context) (*Rows, error) {
 	select {
 	case r := <-p.free:
-		if r.Data == nil {
-			r.Data = make([]byte, 0, p.size)
-		}
-		r.Data, r.Count = r.Data[:0], 0
-		return r, nil
+		return p.empty(r), nil
+	default:
+	}
+	t := time.Now()
+	select {
+	case r := <-p.free:
+		waitedAfter(ctx, t)
+		return p.empty(r), nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// empty makes an arena ready for its next use.
+func (p *rowsPool) empty(r *Rows) *Rows {
+	if r.Data == nil {
+		r.Data = make([]byte, 0, p.size)
+	}
+	r.Data, r.Count = r.Data[:0], 0
+	return r
 }
 
 // othersBack waits until all arenas but the caller's one have come back.
@@ -130,6 +143,7 @@ func (p *rowsPool) othersBack(ctx context.Context) error {
 			p.free <- r
 		}
 	}()
+	defer waitedAfter(ctx, time.Now())
 	for len(others) < cap(p.free)-1 {
 		select {
 		case r := <-p.free:
@@ -194,11 +208,11 @@ func NewTables(items, kv bool, sortWorkers int) *Tables {
 	t := &Tables{}
 	drop := func(r *Rows) { r.Release() }
 	if items {
-		t.Items = NewLink("items", 4, drop)
+		t.Items = NewLink(4, drop)
 		t.items = rowWriter{pool: newRowsPool(8, rowArena), out: t.Items, alone: true}
 	}
 	if kv {
-		t.KV = NewLink("kv rows", 4, drop)
+		t.KV = NewLink(4, drop)
 		t.kv = rowWriter{pool: newRowsPool(kvArenas(sortWorkers), rowArena), out: t.KV}
 	}
 	return t

@@ -31,12 +31,12 @@ type Source interface {
 	Close() error
 }
 
-// Incoming is an artifact of a source. Whoever takes it calls Open once, reads to the end, and closes.
+// Incoming is an artifact of a source. Whoever takes it calls Open once, with the context of its reading, reads to the end, and closes.
 type Incoming struct {
 	Name string
 	Gzip bool  // a heap as the store holds it, packed
 	Size int64 // bytes of what Open reads
-	Open func() (io.ReadCloser, error)
+	Open func(ctx context.Context) (io.ReadCloser, error)
 
 	turn chan struct{} // closed when it is the next one to be stored
 }

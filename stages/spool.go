@@ -59,20 +59,6 @@ func (s *spool) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// tryGet is Get without waiting: nil where no chunk is free.
-func (p *Pool) tryGet() *Chunk {
-	select {
-	case c := <-p.free:
-		if c.Data == nil {
-			c.Data = make([]byte, 0, p.size)
-		}
-		c.Data = c.Data[:0]
-		return c
-	default:
-		return nil
-	}
-}
-
 // each calls f for the pieces of the content with their places.
 func (s *spool) each(ctx context.Context, f func(p []byte, off int64) error) error {
 	off := int64(0)

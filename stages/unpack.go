@@ -153,7 +153,7 @@ type UnpackOptions struct {
 // NewArtifacts prepares the work; meta is complete when the first artifact is dispatched.
 func NewArtifacts(o UnpackOptions, meta *Metadata) *Artifacts {
 	return &Artifacts{
-		Ordered: NewOrdered[Incoming]("artifacts", o.Workers, spanChunks, Unpacked.Release),
+		Ordered: NewOrdered[Incoming](o.Workers, spanChunks, Unpacked.Release),
 		meta:    meta, o: o,
 		spools: newSpools(spoolsMemory, o.TempDir, o.FS),
 	}
@@ -283,7 +283,7 @@ type unpacker struct {
 func (u *unpacker) wait(ctx context.Context) error { return await(ctx, u.turn) }
 
 func (u *unpacker) unpack(ctx context.Context, in Incoming, name format.Name, out *Link[Unpacked]) (err error) {
-	f, err := in.Open()
+	f, err := in.Open(ctx)
 	if err != nil {
 		return err
 	}

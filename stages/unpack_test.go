@@ -52,7 +52,7 @@ func unpackAll(o UnpackOptions, meta *Metadata, files map[string]string, sink Si
 		for _, file := range names {
 			content := files[file]
 			name := strings.TrimSuffix(file, ".gz")
-			if err := parts.Dispatch(ctx, Incoming{Name: name, Gzip: file != name, Size: int64(len(content)), Open: func() (io.ReadCloser, error) {
+			if err := parts.Dispatch(ctx, Incoming{Name: name, Gzip: file != name, Size: int64(len(content)), Open: func(context.Context) (io.ReadCloser, error) {
 				if content == "missing" {
 					return nil, errors.New("no such file")
 				}
