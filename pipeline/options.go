@@ -144,13 +144,13 @@ func checkTempDir(dir string) error {
 	return nil
 }
 
-// maxWorkers bounds what the workers' buffers take; a single reader or writer is the limit long before.
-const maxWorkers = 16
+// MaxWorkers bounds what the workers' buffers take; a single reader or writer is the limit long before.
+const MaxWorkers = 16
 
 // workers is how many goroutines a parallel stage gets where n were asked for.
 func workers(n int) int {
 	if n <= 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
-	return min(n, maxWorkers)
+	return min(n, MaxWorkers)
 }

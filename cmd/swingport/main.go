@@ -48,6 +48,7 @@ type app struct {
 	copy       func(context.Context, pipeline.CopyOptions) (pipeline.CopySummary, error)
 	height     func(ctx context.Context, stateDir string) (float64, error)
 	get        func(ctx context.Context, stateDir, key string) ([]byte, bool, error)
+	measure    func(context.Context, benchJob) (benchRun, error)
 	beNice     func() error
 
 	parsed bool // the command line was fine: what fails from here on is no usage error
@@ -59,7 +60,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, environ []string) *app {
 		stdin: stdin, stdout: stdout, stderr: newScreen(stderr, env), env: env,
 		export: pipeline.Export, importInto: pipeline.Import, copy: pipeline.Copy,
 		verify: pipeline.Verify, list: pipeline.List, extract: pipeline.Extract, diff: pipeline.Diff,
-		height: pipeline.Height, get: pipeline.Get, beNice: lowerPriority,
+		height: pipeline.Height, get: pipeline.Get, beNice: lowerPriority, measure: measureJob,
 	}
 }
 
@@ -153,7 +154,7 @@ Exit codes:
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	root.SetHelpCommand(helpCommand())
 	root.AddCommand(a.exportCommand(), a.importCommand(), a.verifyCommand(), a.diffCommand(), a.copyCommand(), a.extractCommand(), a.listCommand(),
-		a.heightCommand(), a.getCommand(), a.versionCommand())
+		a.benchCommand(), a.benchChildCommand(), a.heightCommand(), a.getCommand(), a.versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	return root
