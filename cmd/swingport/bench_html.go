@@ -22,6 +22,7 @@ var pageTemplate = template.Must(template.New("bench").Funcs(template.FuncMap{
 	"percent": percent,
 	"sum":     func(a, b float64) float64 { return a + b },
 	"busiest": func(r benchResult) string { return share100(r.limit()) },
+	"count":   func(n int, what string) string { return plural(int64(n), what) },
 	"today":   func() string { return time.Now().UTC().Format(time.DateOnly) },
 }).Parse(pageText))
 

@@ -228,6 +228,7 @@ func newFake(environ ...string) *fake {
 		f.imports = append(f.imports, o)
 		return f.sum, f.fail
 	}
+	f.app.measure = func(context.Context, benchJob) (benchRun, error) { return measured(1), f.fail }
 	f.app.verify = func(_ context.Context, o pipeline.VerifyOptions) (pipeline.VerifyReport, error) {
 		f.verifies = append(f.verifies, o)
 		for _, d := range f.defects {
