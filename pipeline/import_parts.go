@@ -43,6 +43,9 @@ func (o *ImportOptions) defaults() (err error) {
 	if o.ExportDataMode == format.Skip {
 		return refuse("Repopulation of artifacts not yet supported")
 	}
+	if o.Writer != "" && o.Writer != WriterInserts && o.Writer != WriterPages {
+		return fmt.Errorf("unknown writer %q: %s or %s", o.Writer, WriterInserts, WriterPages)
+	}
 	o.Workers = workers(o.Workers)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -72,7 +75,7 @@ func (x *importer) build(ctx context.Context, database, temp string, mode format
 	x.sum.BlockHeight, x.sum.ArtifactMode = m.BlockHeight, string(mode)
 	x.o.Log.Info("starting the import", "height", string(format.AppendNumber(nil, m.BlockHeight)), "mode", mode, "artifacts", len(m.Artifacts))
 	x.meta = stages.NewMetadata()
-	sink, err := stages.NewInserter(database, x.fsys)
+	sink, err := newDatabase(ctx, x.o.Writer, database, temp, x.fsys)
 	if err != nil {
 		return err
 	}
@@ -84,6 +87,19 @@ func (x *importer) build(ctx context.Context, database, temp string, mode format
 		return err
 	}
 	return sink.Finish(m.BlockHeight)
+}
+
+// database is a new store that is being filled.
+type database interface {
+	stages.Sink
+	Close() error
+}
+
+func newDatabase(ctx context.Context, writer, path, temp string, fsys *stages.FS) (database, error) {
+	if writer == WriterPages {
+		return stages.NewPageWriter(ctx, path, temp, fsys)
+	}
+	return stages.NewInserter(path, fsys)
 }
 
 func (x *importer) unpackOptions(temp string, mode format.ArtifactMode) stages.UnpackOptions {

@@ -21,6 +21,13 @@ const (
 	ReaderEngine = "engine" // SQL in rowid order
 )
 
+// How an import fills the two large tables of a new store; the values of
+// [ImportOptions.Writer].
+const (
+	WriterInserts = "inserts" // SQL
+	WriterPages   = "pages"   // the pages of the tables and their indexes, one after the other
+)
+
 // AutoMode is an artifact mode of exports, not of a manifest: the most complete
 // of archival, replay and operational that the store can satisfy.
 const AutoMode format.ArtifactMode = "auto"
@@ -84,6 +91,7 @@ type ImportOptions struct {
 
 	NoCheck bool   // leave out PRAGMA quick_check of the new store
 	KeepOld bool   // keep the old database under a name that says its height
+	Writer  string // WriterInserts or WriterPages; "" means WriterInserts
 	Workers int    // goroutines of each parallel stage, 16 at most; 0 means GOMAXPROCS
 	TempDir string // where stages spill; "" means the state directory
 

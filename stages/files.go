@@ -43,6 +43,16 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	return f.File.ReadAt(p, off)
 }
 
+// WriteAt is Write at an offset.
+func (f *File) WriteAt(p []byte, off int64) (int, error) {
+	if f.fs != nil && f.fs.Before != nil {
+		if err := f.fs.Before(Op{OpWrite, f.Name(), off, len(p)}); err != nil {
+			return 0, &fs.PathError{Op: "write", Path: f.Name(), Err: err}
+		}
+	}
+	return f.File.WriteAt(p, off)
+}
+
 // ReadFrom hides the one of os.File, which would go past Write.
 func (f *File) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{f}, r) }
 

@@ -388,9 +388,18 @@ func (s *Inserter) Bundle(p *CheckedBundle) error {
 
 // Finish implements Sink: it sets host.height and commits.
 func (s *Inserter) Finish(height float64) error {
-	if err := s.KV([]KV{{Key: []byte("host.height"), Value: format.AppendNumber(nil, height)}}); err != nil {
+	if err := s.KV([]KV{heightRow(height)}); err != nil {
 		return err
 	}
+	return s.commit()
+}
+
+func heightRow(height float64) KV {
+	return KV{Key: []byte("host.height"), Value: format.AppendNumber(nil, height)}
+}
+
+// commit writes all that was inserted to the file.
+func (s *Inserter) commit() error {
 	if err := s.db.Exec("COMMIT"); err != nil {
 		return err
 	}

@@ -74,7 +74,12 @@ func (a *app) importCommand() *cobra.Command {
 		addBool(f, &o.NoCheck, "no-check", "leave out the final quick_check of the new database")
 		in.limits.add(f)
 	})
-	g.group(cmd, "How", t.howFlags.add)
+	g.group(cmd, "How", func(f *pflag.FlagSet) {
+		addValue(f, &o.Writer, oneOf(writers), "writer",
+			"fill the large tables by `WAY`: inserts, by SQL, or pages, page by page, which is faster (default inserts)")
+		t.howFlags.add(f)
+	})
+	completeFlag(cmd, "writer", writers...)
 	completeDirs(cmd)
 	completeModes(cmd, artifactModes, "all", "repair-metadata")
 	in.complete(cmd)
@@ -102,6 +107,8 @@ func (a *app) importCommand() *cobra.Command {
 	}
 	return cmd
 }
+
+var writers = []string{pipeline.WriterInserts, pipeline.WriterPages}
 
 func parseImportMode(s string) (format.ExportDataMode, error) {
 	return format.ParseExportDataMode(s, true)
