@@ -1,8 +1,10 @@
 package stages
 
 import (
+	"context"
 	"encoding/binary"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -144,4 +146,75 @@ func FuzzSweepPage(f *testing.F) {
 		patch(t, dir, bad)
 		sweepDamaged(t, dir, "a page of any bytes", original)
 	})
+}
+
+// What is written is read back, in the fewest bytes.
+func TestRecordWrite(t *testing.T) {
+	for shift := range 55 {
+		for _, v := range []uint64{1<<shift - 1, 1 << shift, 1<<shift + 1} {
+			b := appendVarint(nil, v)
+			if got, n := varint(b); got != v || n != len(b) || n > 1 && v < 1<<(7*(n-1)) {
+				t.Errorf("%d: %x is %d, %d bytes", v, b, got, n)
+			}
+		}
+	}
+	for _, c := range []struct {
+		v int64
+		t uint64
+	}{
+		{0, 8}, {1, 9}, {-1, 1}, {2, 1}, {127, 1}, {-128, 1}, {128, 2}, {-129, 2}, {1<<15 - 1, 2}, {1 << 15, 3}, {1<<23 - 1, 3}, {1 << 23, 4}, {-1 << 31, 4},
+		{1 << 31, 5}, {1<<47 - 1, 5}, {1 << 47, 6}, {-1<<47 - 1, 6}, {1<<63 - 1, 6}, {-1 << 63, 6},
+	} {
+		if got := intType(c.v); got != c.t {
+			t.Errorf("%d: serial type %d, expected %d", c.v, got, c.t)
+		}
+		for _, text := range []int{0, 50, 57, 60, 5000, 1 << 20, 1 << 28} {
+			b := appendRecordHeader(nil, textType(text), intType(c.v), 0)
+			if size, _ := varint(b); size != uint64(len(b)) {
+				t.Errorf("a header of %d bytes says %d", len(b), size)
+			}
+		}
+		var cols [2]format.Value
+		err := parseRecord(appendInt(append(appendRecordHeader(nil, textType(2), intType(c.v)), "ab"...), c.v), cols[:])
+		if err != nil || cols[1].Int != c.v || string(cols[0].Bytes) != "ab" {
+			t.Errorf("%d: %v, %v", c.v, cols, err)
+		}
+	}
+}
+
+// Entries come back in the order of text and number, also where texts have zero bytes, or begin like others.
+func TestEntrySorter(t *testing.T) {
+	type entry struct {
+		text string
+		n    int64
+	}
+	var want []entry
+	for _, text := range []string{"", "\x00", "\x00\x00", "\x00\x01", "\x00\xff", "\x01", "a", "a\x00", "a\x00b", "ab", "\xff", "\xff\xff"} {
+		for _, n := range []int64{-1 << 63, -1, 0, 1, 1<<63 - 1} {
+			want = append(want, entry{text, n})
+		}
+	}
+	s := newEntrySorter(context.Background(), t.TempDir(), nil)
+	defer s.close()
+	for i, k := range rand.New(rand.NewPCG(1, 2)).Perm(len(want)) {
+		if err := s.add([]byte(want[k].text), want[k].n, int64(k), int64(-k)); err != nil {
+			t.Fatal(err)
+		}
+		if i%20 == 0 {
+			if err := s.flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	i := 0
+	err := s.each(func(text []byte, n, x, y int64) error {
+		if i >= len(want) || (entry{string(text), n}) != want[i] || x != int64(i) || y != int64(-i) {
+			t.Errorf("entry %d: %q %d, %d %d", i, text, n, x, y)
+		}
+		i++
+		return nil
+	})
+	if err != nil || i != len(want) {
+		t.Errorf("%d entries, %v", i, err)
+	}
 }

@@ -24,6 +24,9 @@ archival. Archives are told by their content, not their name: those of swingport
 export --output, and any tar of an export directory, as it is or in zstd or
 gzip. From a pipe (-) they are read once; of a tar of another program, what
 stands in front of its manifest and export data waits in a temporary file.
+Rows are inserted by SQL. With --writer pages the pages of the two large tables
+and of their indexes are built and written one after the other, which is faster
+and gives the same rows; the checks at the end are the same.
 With --export-data-mode repair-metadata nothing is replaced: metadata
 rows that the store has lost are added to it, which needs --artifact-mode none
 and --check-block-height.

@@ -147,11 +147,11 @@ const compareExport = async (what, state, values, { ourFlags = [], readers = ['s
 
 // ---------------------------------------------------------------- imports
 // The reference imports ours, swingport imports the reference's; returns the new states, or undefined where both failed.
-const compareImport = async (what, { refDir, ourDir }, values) => {
+const compareImport = async (what, { refDir, ourDir }, values, ourFlags = []) => {
   const refState = freshDir('ref-import');
   const ourState = freshDir('our-import');
   const ref = await run('reference', 'import', { 'state-dir': refState, 'export-dir': ourDir, ...values });
-  const ours = await run('swingport', 'import', { 'state-dir': ourState, 'export-dir': refDir, ...values });
+  const ours = await run('swingport', 'import', { 'state-dir': ourState, 'export-dir': refDir, ...values }, ourFlags);
   sameFailure(what, ref, ours);
   if (ref.rc === 0 && ours.rc === 0) {
     compareStates(`${what}: rows and schema`, refState, ourState);
@@ -326,6 +326,21 @@ const group = (name, fn) => name.includes(only) && groups.push([name, fn]);
 group('s50m seed 1', async name => wholeStore(name, await generate('s50m', 1)));
 for (const layout of ['live', 'contiguous']) group(`genstore ${layout}`, async name => wholeStore(name, await genstore(layout)));
 for (const seed of [1, 2]) group(`small seed ${seed}`, async name => wholeStore(name, await generate('small', seed)));
+group('import by pages', async name => {
+  const state = await generate('small', 4);
+  for (const mode of ['operational', 'archival']) {
+    const values = { 'artifact-mode': mode, 'export-data-mode': 'all' };
+    const exports = await compareExport(`${name} export ${mode}`, state, values);
+    if (!exports) continue;
+    const states = await compareImport(`${name} ${mode}`, exports, {}, ['--writer=pages']);
+    if (states) {
+      await compareReexport(`${name} ${mode}`, states, values, exports.refDir);
+      remove(...Object.values(states));
+    }
+    remove(...Object.values(exports));
+  }
+  remove(state);
+});
 group('small seed 3, heaps kept', async name => wholeStore(name, await generate('small', 3, '--keep-snapshots=1', '--snap-min=1000', '--snap-max=50000')));
 for (const seed of [1, 2, 3]) {
   for (const preset of ['tiny', 'tiny1a', 'tinywal', 'tinyraw', 'pruned']) {
