@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,6 +133,9 @@ func (t *trial) measureRow(ctx context.Context, r *result) error {
 func (t *trial) exports(ctx context.Context, r *result) error {
 	out := filepath.Join(t.dir, "x.tar.zst")
 	for r.args != nil && ctx.Err() == nil {
+		if err := os.Remove(out); err != nil && !errors.Is(err, fs.ErrNotExist) { // of the one before, which may have been stopped
+			return err
+		}
 		s, text, err := measure.Run(ctx, append(append([]string{t.swingport}, r.args...), "--state-dir", t.state, "--output", out))
 		if ctx.Err() != nil {
 			break
@@ -144,9 +148,6 @@ func (t *trial) exports(ctx context.Context, r *result) error {
 			return err
 		}
 		r.exports, r.seconds, r.growth = r.exports+1, r.seconds+s.Wall.Seconds(), max(r.growth, sum.LogGrowth.LogGrowth)
-		if err := os.Remove(out); err != nil {
-			return err
-		}
 	}
 	return nil
 }
