@@ -33,6 +33,24 @@ func (d *DB) walState() walState {
 	return walState{frames: h[4], pages: h[5], salt: [2]uint32{h[8], h[9]}}
 }
 
+// pinLog makes the open read transaction hold a place in the write-ahead log, where there is one with frames, and stay at its commit. Of a log
+// that is in the database already the engine would hold none, only the database as it is: a checkpoint, which a writer tries after each commit
+// once its log is long, then sorts all frames before it finds that it may move none of them. What holds a place, it sees at once. Where that is
+// not possible (a checkpoint is under way, say) the transaction stays as it was, or is begun anew by the next read.
+func (d *DB) pinLog() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	zm, pp := d.cstring("main"), d.malloc(8)
+	defer libc.Xfree(d.tls, zm)
+	defer libc.Xfree(d.tls, pp)
+	if lib.Xsqlite3_snapshot_get(d.tls, d.db, zm, pp) != lib.SQLITE_OK {
+		return
+	}
+	snap := *(*uintptr)(ptr(pp))
+	defer lib.Xsqlite3_snapshot_free(d.tls, snap)
+	lib.Xsqlite3_snapshot_open(d.tls, d.db, zm, snap)
+}
+
 // file is one of the engine's own open files. Reading through it needs no second descriptor, whose closing would drop the locks that
 // the engine holds on the same file (POSIX locks belong to the process).
 type file struct {

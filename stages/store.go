@@ -94,6 +94,7 @@ func (s *Store) find(stateDir string) error {
 }
 
 func (s *Store) open() error {
+	const pin = "SELECT 1 FROM sqlite_schema" // any read does
 	var before []string
 	for _, end := range []string{"-wal", "-shm"} {
 		if _, err := os.Lstat(s.path + end); errors.Is(err, fs.ErrNotExist) {
@@ -110,7 +111,11 @@ func (s *Store) open() error {
 		db.BusyTimeout(10000)
 		err = db.Exec("BEGIN")
 		if err == nil {
-			err = db.Query("SELECT 1 FROM sqlite_schema", func(*Stmt) error { return nil })
+			err = db.Query(pin, func(*Stmt) error { return nil })
+		}
+		if err == nil {
+			db.pinLog()
+			err = db.Query(pin, func(*Stmt) error { return nil })
 		}
 	}
 	s.db = db
