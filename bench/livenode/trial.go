@@ -100,6 +100,9 @@ func (t *trial) run(ctx context.Context) ([]result, error) {
 			if err := t.measureRow(ctx, &r); err != nil {
 				return nil, fmt.Errorf("%s: %w", r.name, err)
 			}
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
 			fmt.Fprintf(t.progress, "%s: %v, %d commits (%d of %d)\n", r.name, median(r.took), len(r.took), round, t.rounds)
 			if round > 0 {
 				results[i].add(r)
