@@ -11,7 +11,7 @@ import (
 )
 
 // The engine reads and writes page by page, and each system call costs as much as copying some pages. useBlocks puts a layer between the
-// engine and its file that moves blocks: it collects what an import writes, or reads ahead for the check.
+// engine and its file that moves blocks: it collects what an import writes, or reads ahead, for the check or where pages are read in sequence.
 
 const (
 	pageUnit   = 4096 // bytes; the page size of a new store
@@ -30,29 +30,57 @@ type block struct {
 
 // blocks are the blocks of one file that were used last. The engine calls with one operation at a time.
 type blocks struct {
-	file  uintptr
-	old   *lib.Tsqlite3_io_methods
-	list  []*block // the one used last at the end
-	write bool     // what the blocks hold is not in the file yet; else the file is only read
+	file uintptr
+	old  *lib.Tsqlite3_io_methods
+	list []*block // the one used last at the end
+	use  blockUse
+	next int64 // the offset behind the page that was read last
 }
+
+// blockUse is what the layer is for.
+type blockUse int
+
+const (
+	blocksWrite  blockUse = iota // what the blocks hold is not in the file yet
+	blocksAll                    // only read: a page brings its whole block
+	blocksFollow                 // only read: a page does, if the page before it was the last one read
+)
 
 var (
 	blocksOf     sync.Map // uintptr (sqlite3_file) -> *blocks
-	blocksMethod sync.Map // uintptr (sqlite3_io_methods below) -> uintptr (ours)
+	blocksMethod sync.Map // methodsKey -> uintptr (ours)
 )
 
-// useBlocks puts the layer over the connection's database file, which nobody else may have open: with write for a file of which most is
-// written, and that in pages of 4 KiB, without for one that is only read.
-func (d *DB) useBlocks(write bool) error {
+type methodsKey struct {
+	below uintptr // sqlite3_io_methods
+	write bool
+}
+
+// useBlocks puts the layer over the connection's database file: to write, for a file that nobody else has open and of which most is written,
+// in pages of 4 KiB; to read, for one that does not change as long as it is open, or whose pages a read transaction holds until then.
+func (d *DB) useBlocks(use blockUse) error {
 	f, err := d.openFile(lib.SQLITE_FCNTL_FILE_POINTER)
 	if err != nil {
 		return err
 	}
 	defer f.close()
 	file := (*lib.Tsqlite3_file)(ptr(f.file))
-	blocksOf.Store(f.file, &blocks{file: f.file, old: (*lib.Tsqlite3_io_methods)(ptr(file.FpMethods)), write: write})
-	file.FpMethods = blockMethods(f.tls, file.FpMethods)
+	blocksOf.Store(f.file, &blocks{file: f.file, old: (*lib.Tsqlite3_io_methods)(ptr(file.FpMethods)), use: use})
+	file.FpMethods = blockMethods(f.tls, file.FpMethods, use == blocksWrite)
 	return nil
+}
+
+// readInBlocks is for a connection whose read transaction lasts until it is closed: what lies in sequence, as large values do, is read in blocks,
+// and nothing else is read ahead. Where little memory is left for the page cache, what the system reads ahead for single pages is gone before
+// it is used.
+func (d *DB) readInBlocks() error {
+	f, err := d.openFile(lib.SQLITE_FCNTL_FILE_POINTER)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	f.adviseRandom()
+	return d.useBlocks(blocksFollow)
 }
 
 // flushBlocks writes what the layer still holds. The engine does not pass on what fails when it closes a file, so this comes before.
@@ -74,17 +102,35 @@ func (d *DB) flushBlocks() error {
 }
 
 // blockMethods returns the methods below with ours in front of those that depend on the content. Locks are not among them.
-func blockMethods(tls *libc.TLS, old uintptr) uintptr {
-	if m, ok := blocksMethod.Load(old); ok {
+func blockMethods(tls *libc.TLS, old uintptr, write bool) uintptr {
+	if m, ok := blocksMethod.Load(methodsKey{old, write}); ok {
 		return m.(uintptr)
 	}
 	p := libc.Xcalloc(tls, 1, libc.Tsize_t(unsafe.Sizeof(lib.Tsqlite3_io_methods{})))
 	m := (*lib.Tsqlite3_io_methods)(ptr(p))
 	*m = *(*lib.Tsqlite3_io_methods)(ptr(old))
-	m.FiVersion = 1 // neither shared memory nor mmap
 	m.FxRead = fn(func(tls *libc.TLS, file, buf uintptr, n int32, off int64) int32 {
 		return blocksFor(file).read(tls, buf, n, off)
 	})
+	m.FxClose = fn(func(tls *libc.TLS, file uintptr) int32 {
+		b := blocksFor(file)
+		blocksOf.Delete(file)
+		rc := b.flush(tls)
+		(*lib.Tsqlite3_file)(ptr(file)).FpMethods = uintptr(unsafe.Pointer(b.old))
+		if rc2 := call[func(*libc.TLS, uintptr) int32](b.old.FxClose)(tls, file); rc == lib.SQLITE_OK {
+			rc = rc2
+		}
+		return rc
+	})
+	if write {
+		collectWrites(m)
+	}
+	blocksMethod.Store(methodsKey{old, write}, p)
+	return p
+}
+
+func collectWrites(m *lib.Tsqlite3_io_methods) {
+	m.FiVersion = 1 // neither shared memory nor mmap
 	m.FxWrite = fn(func(tls *libc.TLS, file, buf uintptr, n int32, off int64) int32 {
 		return blocksFor(file).put(tls, buf, n, off)
 	})
@@ -109,18 +155,6 @@ func blockMethods(tls *libc.TLS, old uintptr) uintptr {
 		}
 		return call[func(*libc.TLS, uintptr, uintptr) int32](b.old.FxFileSize)(tls, file, size)
 	})
-	m.FxClose = fn(func(tls *libc.TLS, file uintptr) int32 {
-		b := blocksFor(file)
-		blocksOf.Delete(file)
-		rc := b.flush(tls)
-		(*lib.Tsqlite3_file)(ptr(file)).FpMethods = uintptr(unsafe.Pointer(b.old))
-		if rc2 := call[func(*libc.TLS, uintptr) int32](b.old.FxClose)(tls, file); rc == lib.SQLITE_OK {
-			rc = rc2
-		}
-		return rc
-	})
-	blocksMethod.Store(old, p)
-	return p
 }
 
 func blocksFor(file uintptr) *blocks {
@@ -165,7 +199,7 @@ func unit(off int64) int { return int(off % blockBytes / pageUnit) }
 
 // put is xWrite.
 func (b *blocks) put(tls *libc.TLS, buf uintptr, n int32, off int64) int32 {
-	if !whole(n, off) || !b.write {
+	if !whole(n, off) {
 		if rc := b.flush(tls); rc != lib.SQLITE_OK {
 			return rc
 		}
@@ -195,9 +229,10 @@ func (b *blocks) read(tls *libc.TLS, buf uintptr, n int32, off int64) int32 {
 		return b.readBelow(tls, buf, n, off)
 	}
 	k := b.find(off)
-	if k == nil && !b.write {
+	if k == nil && (b.use == blocksAll || b.use == blocksFollow && off == b.next) {
 		k = b.ahead(tls, off)
 	}
+	b.next = off + int64(n)
 	if k == nil || k.have>>unit(off)&1 == 0 {
 		return b.readBelow(tls, buf, n, off)
 	}
@@ -224,7 +259,7 @@ func (b *blocks) ahead(tls *libc.TLS, off int64) *block {
 
 // writeBack writes what a block holds, neighbouring pages at once.
 func (b *blocks) writeBack(tls *libc.TLS, k *block) int32 {
-	for b.write && k.have != 0 {
+	for b.use == blocksWrite && k.have != 0 {
 		from := bits.TrailingZeros64(k.have)
 		n := min(bits.TrailingZeros64(^(k.have >> from)), mostUnits)
 		p := unsafe.Pointer(&k.data[from*pageUnit])
@@ -239,7 +274,7 @@ func (b *blocks) writeBack(tls *libc.TLS, k *block) int32 {
 
 // flush writes everything; the blocks are empty then.
 func (b *blocks) flush(tls *libc.TLS) int32 {
-	if !b.write {
+	if b.use != blocksWrite {
 		return lib.SQLITE_OK
 	}
 	for _, k := range b.list {

@@ -49,13 +49,13 @@ func TestBlocks(t *testing.T) {
 	if err := QuickCheck(context.Background(), path, nil); err != nil {
 		t.Fatal(err)
 	}
-	for _, layer := range []bool{false, true} {
+	for _, layer := range []blockUse{-1, blocksAll, blocksFollow} {
 		db, err := OpenDB(path, Immutable, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if layer {
-			if err := db.useBlocks(false); err != nil {
+		if layer >= 0 {
+			if err := db.useBlocks(layer); err != nil {
 				t.Fatal(err)
 			}
 		}

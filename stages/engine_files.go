@@ -74,6 +74,9 @@ func (d *DB) openFile(op int32) (*file, error) {
 		return nil, fmt.Errorf("%s: the file is not open", d.path)
 	}
 	methods := (*lib.Tsqlite3_io_methods)(ptr((*lib.Tsqlite3_file)(ptr(f)).FpMethods))
+	if b, ok := blocksOf.Load(f); ok {
+		methods = b.(*blocks).old // reads beside the engine's
+	}
 	h := &file{tls: libc.NewTLS(), file: f}
 	h.read = *(*func(*libc.TLS, uintptr, uintptr, int32, int64) int32)(unsafe.Pointer(&struct{ p uintptr }{methods.FxRead}))
 	return h, nil
@@ -92,5 +95,13 @@ func (f *file) readAt(p []byte, off int64) error {
 		return fmt.Errorf("read %d bytes at offset %d: %s", len(p), off, libc.GoString(lib.Xsqlite3_errstr(f.tls, rc)))
 	}
 }
+
+// adviseRandom asks the system to read what is asked for and no more: each reader knows better what it wants next.
+func (f *file) adviseRandom() { adviseRandom(f.fd()) }
+
+// willNeed asks the system to begin reading n bytes from offset off.
+func (f *file) willNeed(off, n int64) { adviseWillNeed(f.fd(), off, n) }
+
+func (f *file) fd() int { return int((*lib.TunixFile)(ptr(f.file)).Fh) }
 
 func (f *file) close() { f.tls.Close() }

@@ -152,7 +152,7 @@ func NewInserter(path string, fsys *FS) (*Inserter, error) {
 	}
 	err = s.prepare()
 	if err == nil {
-		err = db.useBlocks(true)
+		err = db.useBlocks(blocksWrite)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())

@@ -225,6 +225,11 @@ func (p *pager) pages(first uint32, n int, to []byte) error {
 	return nil
 }
 
+// willNeed begins to read n pages from first on. Which of them are in the log does not matter: it is a hint.
+func (p *pager) willNeed(first uint32, n int) {
+	p.file.willNeed(int64(first-1)*int64(p.pageSize), int64(n)*int64(p.pageSize))
+}
+
 // leaves walks the interior pages below root and marks the leaves in to. Only interior pages are read: all leaves have the same depth,
 // which the way down the left side shows. interior, if not nil, sees each interior page. bad decides about what is damaged below the root:
 // nil leaves it out. tries is for depth.

@@ -15,7 +15,7 @@ func QuickCheck(ctx context.Context, path string, fsys *FS) error {
 		return err
 	}
 	defer db.Close()
-	if err := db.useBlocks(false); err != nil {
+	if err := db.useBlocks(blocksAll); err != nil {
 		return err
 	}
 	defer db.interruptOn(ctx)()

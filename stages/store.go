@@ -210,7 +210,7 @@ func (s *Store) begin() error {
 	if !sc.tables["kvStore"] {
 		return fmt.Errorf("%w: %s has no table kvStore", ErrNotStore, s.path)
 	}
-	return nil
+	return s.db.readInBlocks()
 }
 
 func readSchema(db *DB) (*schema, error) {

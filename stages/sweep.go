@@ -218,13 +218,16 @@ func (w *sweep) run() error {
 				return err
 			}
 		}
+		at = first + uint32(n)
+		if first, n := w.stretch(at, blockPages); n > 0 {
+			w.willNeed(first, n)
+		}
 		for i := range n {
 			if err := w.visit(first + uint32(i)); err != nil {
 				return err
 			}
 		}
 		w.progress(int64(n) * int64(w.pageSize))
-		at = first + uint32(n)
 	}
 }
 

@@ -40,3 +40,15 @@ func pipeHolds(fd int) int {
 	}
 	return n
 }
+
+// adviseRandom switches the system's read-ahead off. It is a hint.
+func adviseRandom(fd int) { _ = unix.Fadvise(fd, 0, 0, unix.FADV_RANDOM) }
+
+// adviseWillNeed begins to read a stretch of a file into the page cache. It is a hint, of which the system takes no more at once than a disk's
+// largest request.
+func adviseWillNeed(fd int, off, n int64) {
+	const piece = 512 << 10
+	for ; n > 0; off, n = off+piece, n-piece {
+		_ = unix.Fadvise(fd, off, min(n, piece), unix.FADV_WILLNEED)
+	}
+}

@@ -18,3 +18,7 @@ func renameNew(_, _ string) error { return errNoRenameNew }
 func widenPipe(int) {}
 
 func pipeHolds(int) int { return 0 }
+
+func adviseRandom(int) {}
+
+func adviseWillNeed(int, int64, int64) {}
