@@ -83,7 +83,7 @@ func TestStore(t *testing.T) {
 	dir := store(t)
 	first, imported, again := t.TempDir(), t.TempDir(), t.TempDir()
 	sum := exportTo(t, dir, first, format.Archival, pipeline.ReaderSweep)
-	if got := importFrom(t, first, imported, false); got.Items != sum.Items || got.KVRows != sum.KVRows || got.Bytes != sum.Bytes {
+	if got := importInto(t, pipeline.ImportOptions{ExportDir: first, StateDir: imported}); got.Items != sum.Items || got.KVRows != sum.KVRows || got.Bytes != sum.Bytes {
 		t.Errorf("exported %+v, imported %+v", sum, got)
 	}
 	exportTo(t, imported, again, format.Archival, pipeline.ReaderEngine)

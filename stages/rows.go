@@ -85,8 +85,11 @@ func (r *Rows) Each(f func(Row) error) error {
 	return nil
 }
 
-// Release gives the arena back.
+// Release gives the arena back. A batch that was not made by Tables has none, and stays as it is.
 func (r *Rows) Release() {
+	if r.pool == nil {
+		return
+	}
 	if raceEnabled {
 		clear(r.Data[:cap(r.Data)])
 	}
