@@ -88,6 +88,10 @@ var rows = []row{
 		command: []string{"$SWINGPORT", "import", "--state-dir=$TARGET", "--export-dir=$EXPORT", "--artifact-mode=archival"},
 	},
 	{
+		name: "swingport import --writer pages", job: imports, against: copyAndHash, chart: "swingport, --writer pages", reads: "$EXPORT",
+		command: []string{"$SWINGPORT", "import", "--state-dir=$TARGET", "--export-dir=$EXPORT", "--artifact-mode=archival", "--writer=pages"},
+	},
+	{
 		name: "swingport import --no-check", job: imports, against: copyAndHash, reads: "$EXPORT",
 		command: []string{"$SWINGPORT", "import", "--state-dir=$TARGET", "--export-dir=$EXPORT", "--artifact-mode=archival", "--no-check"},
 	},
@@ -109,8 +113,9 @@ var rows = []row{
 	},
 	coresRow(1),
 	coresRow(2),
-	importRow("raw", "$RAW", ""),
-	importRow("gzip", "$GZIP", "swingport, gzip snapshots"),
+	importRow("import raw .tar.zst", "$RAW", ""),
+	importRow("import gzip .tar.zst", "$GZIP", "swingport, gzip snapshots"),
+	importRow("import gzip .tar.zst --writer pages", "$GZIP", "swingport, gzip snapshots, --writer pages", "--writer=pages"),
 	{
 		name: "half: export raw", job: pipe, reads: "$DB",
 		command: []string{"sh", "-c", `"$SWINGPORT" export --state-dir="$STORE" --output=- --artifact-mode=archival >/dev/null`},
@@ -160,10 +165,10 @@ func coresRow(cores int) row {
 	}
 }
 
-func importRow(snapshots, from, chart string) row {
+func importRow(name, from, chart string, flags ...string) row {
 	return row{
-		name: "import " + snapshots + " .tar.zst", job: unpack, against: backupAndHash, chart: chart, reads: from,
-		command: []string{"$SWINGPORT", "import", "--state-dir=$TARGET", "--input=" + from},
+		name: name, job: unpack, against: backupAndHash, chart: chart, reads: from,
+		command: append([]string{"$SWINGPORT", "import", "--state-dir=$TARGET", "--input=" + from}, flags...),
 	}
 }
 
