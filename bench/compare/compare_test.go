@@ -85,7 +85,7 @@ func TestGrowth(t *testing.T) {
 	var b strings.Builder
 	writeGrowth(&b, sections())
 	for _, want := range []string{
-		"### Growth, warm", "| what | 1.0 MB | 100 MB | p |", "| cp + sha256sum | 0.11 s, < 16 | 0.11 s, < 16 | 0.00 |", "| ours | 0.22 s, 24 | 2.20 s, 240 | 0.50 |",
+		"### Growth, warm", "| what | 1.0 MB | 100 MB | p, wall | p, CPU |", "| cp + sha256sum | 0.11 s, < 16 | 0.11 s, < 16 | 0.00 | 0.00 |", "| ours | 0.22 s, 24 | 2.20 s, 240 | 0.50 | 0.50 |",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
