@@ -220,8 +220,13 @@ func TestCopyDiskFull(t *testing.T) {
 	same(t, o.ToStateDir, before)
 }
 
-// busyStore has more spans open at once than little memory holds, a few large items, heaps and bundles, and rows of all sizes.
+// busyStore has more spans open at once than little memory holds, a few large items, heaps and bundles, and rows of all sizes. With -short
+// there are as many heaps and bundles, an eighth as long.
 func busyStore(t *testing.T, vats, rounds, itemBytes int) string {
+	heapBytes, sources := 3<<20, 1<<17
+	if testing.Short() {
+		heapBytes, sources = heapBytes/8, sources/8
+	}
 	b := testdata.Build(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	text := make([]byte, itemBytes*2)
@@ -248,12 +253,12 @@ func busyStore(t *testing.T, vats, rounds, itemBytes int) string {
 	})
 	b.KV("large", strings.Repeat(string(text), 9<<20/len(text)))
 	for i := range 12 {
-		heap := make([]byte, 3<<20)
+		heap := make([]byte, heapBytes)
 		for j := range heap {
 			heap[j] = byte(r.Uint32())
 		}
 		b.Heap(fmt.Sprint("v", i), 1, true, heap)
-		b.B0(strings.Repeat(fmt.Sprint("source ", i), 1<<17))
+		b.B0(strings.Repeat(fmt.Sprint("source ", i), sources))
 	}
 	b.Close()
 	return b.Dir

@@ -111,7 +111,11 @@ func TestImportWritersKV(t *testing.T) {
 			keys = append(keys, kv(fmt.Sprintf("%04d", n)+strings.Repeat("k", n), n%3), kv(fmt.Sprintf("%04d", n)+strings.Repeat("l", n+4092), 1))
 		}
 	}
-	for n := range 40_000 {
+	manyRows := 40_000
+	if testing.Short() {
+		manyRows /= 4
+	}
+	for n := range manyRows {
 		many = append(many, kv(fmt.Sprintf("many%06d", n), 10+n%50))
 	}
 	r := rand.New(rand.NewPCG(1, 2))

@@ -345,11 +345,15 @@ func TestVerifyCancel(t *testing.T) {
 	dir, _ = testdata.Export(t, "tiny", "archival", "all")
 	packed, _ := testdata.Archive(t, dir, testdata.ArchiveOptions{Zstd: true})
 	enough := errors.New("enough")
+	step := 200 * time.Microsecond
+	if testing.Short() {
+		step = 10 * time.Millisecond // under the race detector a run takes hundreds of milliseconds
+	}
 	for name, o := range map[string]VerifyOptions{
 		"store": {StateDir: store, Deep: true}, "directory": {ExportDir: dir}, "archive": {Archive: archiveFile(t, "a.tar.zst", packed)},
 	} {
 		done := 0
-		for wait := time.Duration(0); done < 3; wait += 200 * time.Microsecond {
+		for wait := time.Duration(0); done < 3; wait += step {
 			ctx, cancel := context.WithCancelCause(context.Background())
 			time.AfterFunc(wait, func() { cancel(enough) })
 			r, err := Verify(ctx, o)

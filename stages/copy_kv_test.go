@@ -55,29 +55,35 @@ func kvTexts(workers int, feed func(context.Context) error, work func(context.Co
 	return rows, bytes, g.Wait()
 }
 
-// sameAsLines compares the entries of sorted rows with those of their lines.
-func sameAsLines(t *testing.T, what string, sorted func() *KVSorter, workers, chunk int) (n int) {
+// linesOf is sorted rows as export data.
+func linesOf(t *testing.T, what string, sorted *KVSorter) string {
 	t.Helper()
 	var lines strings.Builder
-	if err := sorted().Merge(context.Background(), func(r Row) error {
+	if err := sorted.Merge(context.Background(), func(r Row) error {
 		lines.Write(format.AppendKV(nil, r.A, r.B))
 		return nil
 	}); err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
+	return lines.String()
+}
+
+// sameAsLines compares the entries of sorted rows with those of their lines.
+func sameAsLines(t *testing.T, what, lines string, sorted *KVSorter, workers, chunk int) (n int) {
+	t.Helper()
 	parse := NewExportData(workers, AllLines)
-	want, wantBytes, wantErr := kvTexts(workers, func(ctx context.Context) error { return parse.Read(ctx, strings.NewReader(lines.String())) }, parse.Parse, parse.Ordered)
+	want, wantBytes, wantErr := kvTexts(workers, func(ctx context.Context) error { return parse.Read(ctx, strings.NewReader(lines)) }, parse.Parse, parse.Ordered)
 
 	rows := NewKVRows(workers)
 	rows.pool = NewPool(2*workers+2, chunk)
-	got, bytes, err := kvTexts(workers, func(ctx context.Context) error { return rows.Merge(ctx, sorted()) }, rows.Convert, rows.Ordered)
+	got, bytes, err := kvTexts(workers, func(ctx context.Context) error { return rows.Merge(ctx, sorted) }, rows.Convert, rows.Ordered)
 	if workers > 1 && err != nil && wantErr != nil { // which key comes first is then a matter of time
 		err, wantErr = format.ErrFormat, format.ErrFormat
 	}
 	if fmt.Sprint(err) != fmt.Sprint(wantErr) {
 		t.Errorf("%s: error %v, lines give %v", what, err, wantErr)
 	}
-	if err == nil && (!slices.Equal(got, want) || bytes != wantBytes || bytes != int64(lines.Len())) {
+	if err == nil && (!slices.Equal(got, want) || bytes != wantBytes || bytes != int64(len(lines))) {
 		t.Errorf("%s: %d rows for %d bytes, lines give %d for %d", what, len(got), bytes, len(want), wantBytes)
 	}
 	return len(got)
@@ -103,8 +109,9 @@ func TestKVRowsLikeLines(t *testing.T) {
 			return k
 		}
 		stores++
+		lines := linesOf(t, name, sorted())
 		for _, chunk := range []int{kvChunk, 100} { // with 100 bytes most rows are larger than a chunk, and some large
-			rows += sameAsLines(t, fmt.Sprintf("%s in chunks of %d", name, chunk), sorted, 1+stores%3, chunk)
+			rows += sameAsLines(t, fmt.Sprintf("%s in chunks of %d", name, chunk), lines, sorted(), 1+stores%3, chunk)
 		}
 	}
 	if stores < 15 || rows < 20000 {
@@ -137,7 +144,8 @@ func TestKVRowOddities(t *testing.T) {
 				}
 				return k
 			}
-			if sameAsLines(t, fmt.Sprintf("key %q, value %d", key, i), sorted, 1, kvChunk) == 0 {
+			what := fmt.Sprintf("key %q, value %d", key, i)
+			if sameAsLines(t, what, linesOf(t, what, sorted()), sorted(), 1, kvChunk) == 0 {
 				failed++
 			}
 		}

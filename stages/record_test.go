@@ -132,7 +132,8 @@ func FuzzRecord(f *testing.F) {
 
 // FuzzSweepPage puts any bytes in the place of one page of a store.
 func FuzzSweepPage(f *testing.F) {
-	_, data := damagedStore(f)
+	whole, data := damagedStore(f)
+	original := rowsOf(f, whole)
 	for page := 1; page < len(data)/512; page++ {
 		f.Add(uint16(page), data[page*512:][:512])
 	}
@@ -141,8 +142,6 @@ func FuzzSweepPage(f *testing.F) {
 		bad := slices.Clone(data)
 		copy(bad[n*512:][:512], content)
 		dir := t.TempDir()
-		patch(t, dir, data)
-		original := rowsOf(t, dir)
 		patch(t, dir, bad)
 		sweepDamaged(t, dir, "a page of any bytes", original)
 	})

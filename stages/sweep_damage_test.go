@@ -72,7 +72,7 @@ func patch(t *testing.T, dir string, data []byte) {
 	}
 }
 
-func rowsOf(t *testing.T, dir string) rowSet {
+func rowsOf(t testing.TB, dir string) rowSet {
 	t.Helper()
 	s, err := OpenStore(context.Background(), dir, nil)
 	if err != nil {

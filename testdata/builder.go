@@ -2,14 +2,18 @@ package testdata
 
 import (
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash/crc32"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -220,4 +224,31 @@ func Gzip(b []byte) []byte {
 	z.Write(b)
 	z.Close()
 	return buf.Bytes()
+}
+
+// gzipZeros is a gzip of so many blocks of zeros. Packed one byte after the other, hundreds of megabytes take seconds, and most of a
+// minute under the race detector. A flush ends at a whole byte, and of zeros behind zeros each block gives the same bytes again.
+func gzipZeros(blocks int) []byte {
+	var buf bytes.Buffer
+	block := make([]byte, blockSize)
+	sum := crc32.NewIEEE()
+	z, _ := flate.NewWriter(&buf, flate.DefaultCompression)
+	var ends [2]int
+	for i := range ends {
+		z.Write(block)
+		z.Flush()
+		ends[i] = buf.Len()
+	}
+	again := slices.Clone(buf.Bytes()[ends[0]:])
+	z.Close()
+	last := slices.Clone(buf.Bytes()[ends[1]:])
+	out := append([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}, buf.Bytes()[:ends[0]]...)
+	for i := range blocks {
+		sum.Write(block)
+		if i > 0 {
+			out = append(out, again...)
+		}
+	}
+	out = binary.LittleEndian.AppendUint32(append(out, last...), sum.Sum32())
+	return binary.LittleEndian.AppendUint32(out, uint32(blocks*blockSize))
 }

@@ -2,6 +2,7 @@ package testdata
 
 import (
 	"bytes"
+	"compress/gzip"
 	"io"
 	"testing"
 
@@ -47,5 +48,29 @@ func TestHostileArchives(t *testing.T) {
 			t.Errorf("%s: is %s", h.Defect, same)
 		}
 		seen[string(data)] = h.Defect
+	}
+}
+
+// The gzip of a bomb is one whole member of as many zeros as it promises.
+func TestGzipZeros(t *testing.T) {
+	for _, blocks := range []int{1, 2, 3, bombSize / blockSize} {
+		in := bytes.NewReader(gzipZeros(blocks))
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		z.Multistream(false)
+		n, block, zeros := 0, make([]byte, blockSize), make([]byte, blockSize)
+		for ; ; n++ {
+			if _, err = io.ReadFull(z, block); err != nil {
+				break
+			}
+			if !bytes.Equal(block, zeros) {
+				t.Fatalf("block %d of %d: not zeros", n, blocks)
+			}
+		}
+		if err != io.EOF || n != blocks || in.Len() > 0 {
+			t.Errorf("%d blocks: %d, %v, %d bytes behind the member", blocks, n, err, in.Len())
+		}
 	}
 }
