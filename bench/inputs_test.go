@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 
 	"swingport/format"
@@ -128,8 +130,7 @@ func sendAll[T any](list []T, to *stages.Link[T]) func(context.Context) error {
 	}
 }
 
-// held is an artifact that can be sent again and again: the chunks of its pieces come from a pool and point to memory of its own. (Not under
-// the race detector, where who releases a chunk overwrites it.)
+// held is an artifact that can be sent again and again: the chunks of its pieces come from a pool and point to memory of its own.
 type held struct {
 	stages.Artifact
 	data   []byte
@@ -196,7 +197,7 @@ func (h *held) artifact(pool *stages.Pool) *stages.Artifact {
 			if err != nil {
 				return err
 			}
-			c.Data, data = data[:p.bytes:p.bytes], data[p.bytes:]
+			c.Data, data = lent(data[:p.bytes]), data[p.bytes:]
 			if err := f(stages.Piece{Chunk: c, Items: p.items}); err != nil {
 				return err
 			}
@@ -231,6 +232,25 @@ func ofKind(list []*held, kind format.Kind) (some []*held) {
 	return some
 }
 
+// lent is memory for a chunk to point to: the same, but a copy under the race detector, where who releases a chunk overwrites it.
+func lent(data []byte) []byte {
+	if overwrites() {
+		return bytes.Clone(data)
+	}
+	return slices.Clip(data)
+}
+
+var overwrites = sync.OnceValue(func() bool {
+	c, err := stages.NewPool(1, 1).Get(context.Background())
+	if err != nil {
+		panic(err) // a new pool has one
+	}
+	data := []byte{1}
+	c.Data = data
+	c.Release()
+	return data[0] != 1
+})
+
 func heldBytes(list []*held) (n int64) {
 	for _, h := range list {
 		n += int64(len(h.data))
@@ -246,7 +266,7 @@ func sendBytes(ctx context.Context, data []byte, size int, pool *stages.Pool, se
 			return err
 		}
 		n := min(size, len(data))
-		c.Data, data = data[:n:n], data[n:]
+		c.Data, data = lent(data[:n]), data[n:]
 		if err := send(ctx, c); err != nil {
 			return err
 		}

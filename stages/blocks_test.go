@@ -3,11 +3,14 @@ package stages
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"swingport/testdata"
 )
 
 // Keys in no order, many more pages than the engine's cache and the blocks hold, rows that change and go away: what is read back through
@@ -77,6 +80,50 @@ func TestBlocks(t *testing.T) {
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A heap is read in blocks, a row by its key in single pages, and neither twice.
+func TestReadInBlocks(t *testing.T) {
+	b := testdata.Build(t)
+	heap := make([]byte, 3<<20)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range heap {
+		heap[i] = byte(r.Uint32())
+	}
+	b.Heap("v1", 1, true, heap)
+	b.Many("INSERT INTO kvStore VALUES (?,?)", 50_000, func(i int) []any { return []any{fmt.Sprintf("key%06d", i), "value"} })
+	b.Close()
+	var pages, blocks int
+	s, err := OpenStore(t.Context(), b.Dir, &FS{Before: func(op Op) error {
+		if op.Kind == OpRead && strings.HasSuffix(op.Path, StoreFile) {
+			if op.Len == blockBytes {
+				blocks++
+			} else {
+				pages++
+			}
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	pages, blocks = 0, 0
+	if _, ok, err := s.Get("key025000"); err != nil || !ok || blocks > 0 || pages > 10 {
+		t.Errorf("a row: %v, %v, in %d pages and %d blocks", ok, err, pages, blocks)
+	}
+	pages, blocks = 0, 0
+	blob, err := s.db.OpenBlob("snapshots", "compressedSnapshot", 1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blob.Close()
+	if _, err := io.Copy(io.Discard, newBlobReader(blob)); err != nil {
+		t.Fatal(err)
+	}
+	if most := len(heap)/blockBytes + 3; blocks < len(heap)/blockBytes-1 || blocks > most || pages > blockUnits {
+		t.Errorf("a heap of %d bytes in %d pages and %d blocks, want at most %d blocks", len(heap), pages, blocks, most)
 	}
 }
 

@@ -126,7 +126,6 @@ type sweep struct {
 	waitingAt    bitmap              // the keys of waiting
 	waitingBytes int
 	used         bitmap // overflow pages that a row took: each belongs to one
-	spare        []byte // of a long row that is done, for the next one
 
 	block []byte // pages [first, first+n) of the file, and those of the block before
 	prev  []byte
@@ -369,10 +368,7 @@ func (w *sweep) tableCell(tree int, page []byte, pointers, i int) error {
 		return w.row(tree, int64(rowid), local)
 	}
 	r := &longRow{tree: tree, rowid: int64(rowid), size: int(size), next: next}
-	if r.data = w.spare[:0]; cap(r.data) < r.size {
-		r.data = make([]byte, 0, min(max(r.size, 64<<10), 1<<20))
-	}
-	r.data, w.spare = append(r.data, local...), nil
+	r.data = append(make([]byte, 0, min(int(size), 1<<20)), local...)
 	return w.follow(r)
 }
 
@@ -446,7 +442,6 @@ func (w *sweep) follow(r *longRow) error {
 			return w.fail(r.next, err)
 		}
 	}
-	w.spare = r.data // most long rows are done before the next one begins
 	return w.row(r.tree, r.rowid, r.data)
 }
 
