@@ -230,7 +230,10 @@ func (b *blocks) read(tls *libc.TLS, buf uintptr, n int32, off int64) int32 {
 	}
 	k := b.find(off)
 	if k == nil && (b.use == blocksAll || b.use == blocksFollow && off == b.next) {
-		k = b.ahead(tls, off)
+		var rc int32
+		if k, rc = b.ahead(tls, off); rc != lib.SQLITE_OK {
+			return rc
+		}
 	}
 	b.next = off + int64(n)
 	if k == nil || k.have>>unit(off)&1 == 0 {
@@ -244,17 +247,19 @@ func (b *blocks) readBelow(tls *libc.TLS, buf uintptr, n int32, off int64) int32
 	return call[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](b.old.FxRead)(tls, b.file, buf, n, off)
 }
 
-// ahead reads the block of an offset; nil where it cannot be read whole: at the end of the file, or where the disk fails, which the read of
-// the page then says.
-func (b *blocks) ahead(tls *libc.TLS, off int64) *block {
+// ahead reads the block of an offset. It holds nothing where the file ends in it.
+func (b *blocks) ahead(tls *libc.TLS, off int64) (*block, int32) {
 	k, rc := b.add(tls, off)
 	if rc != lib.SQLITE_OK {
-		return nil
+		return nil, rc
 	}
-	if b.readBelow(tls, uintptr(unsafe.Pointer(unsafe.SliceData(k.data))), blockBytes, k.at) == lib.SQLITE_OK {
+	switch rc = b.readBelow(tls, uintptr(unsafe.Pointer(unsafe.SliceData(k.data))), blockBytes, k.at); rc {
+	case lib.SQLITE_OK:
 		k.have = 1<<blockUnits - 1
+	case lib.SQLITE_IOERR_SHORT_READ:
+		rc = lib.SQLITE_OK
 	}
-	return k
+	return k, rc
 }
 
 // writeBack writes what a block holds, neighbouring pages at once.
