@@ -11,7 +11,7 @@ import (
 )
 
 // The engine reads and writes page by page, and each system call costs as much as copying some pages. useBlocks puts a layer between the
-// engine and its file that moves blocks: it collects what an import writes, or reads ahead, for the check or where pages are read in sequence.
+// engine and its file that moves blocks: it collects what an import writes, or reads ahead where pages are read in sequence.
 
 const (
 	pageUnit   = 4096 // bytes; the page size of a new store
@@ -42,8 +42,7 @@ type blockUse int
 
 const (
 	blocksWrite  blockUse = iota // what the blocks hold is not in the file yet
-	blocksAll                    // only read: a page brings its whole block
-	blocksFollow                 // only read: a page does, if the page before it was the last one read
+	blocksFollow                 // only read: a page brings its whole block, if the page before it was the last one read
 )
 
 var (
@@ -229,7 +228,7 @@ func (b *blocks) read(tls *libc.TLS, buf uintptr, n int32, off int64) int32 {
 		return b.readBelow(tls, buf, n, off)
 	}
 	k := b.find(off)
-	if k == nil && (b.use == blocksAll || b.use == blocksFollow && off == b.next) {
+	if k == nil && b.use == blocksFollow && off == b.next {
 		var rc int32
 		if k, rc = b.ahead(tls, off); rc != lib.SQLITE_OK {
 			return rc

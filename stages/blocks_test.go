@@ -2,6 +2,7 @@ package stages
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -52,21 +53,24 @@ func TestBlocks(t *testing.T) {
 	if err := QuickCheck(context.Background(), path, nil); err != nil {
 		t.Fatal(err)
 	}
-	for _, layer := range []blockUse{-1, blocksAll, blocksFollow} {
+	release := func() error { return nil } // what views hold
+	for name, layer := range map[string]func(*DB) error{
+		"nothing": func(*DB) error { return nil },
+		"blocks":  func(db *DB) error { return db.useBlocks(blocksFollow) },
+		"views":   func(db *DB) (err error) { release, err = db.useViews(nil); return err },
+	} {
 		db, err := OpenDB(path, Immutable, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if layer >= 0 {
-			if err := db.useBlocks(layer); err != nil {
-				t.Fatal(err)
-			}
+		if err := layer(db); err != nil {
+			t.Fatal(err)
 		}
 		got := map[string]string{}
 		for _, order := range []string{"rowid", "key"} {
 			err = db.Query("SELECT key, value FROM kvStore ORDER BY "+order, func(q *Stmt) error { got[q.Text(0)] = q.Text(1); return nil })
 			if err != nil || !maps.Equal(got, want) {
-				t.Errorf("blocks %v, by %s: %d rows, want %d: %v", layer, order, len(got), len(want), err)
+				t.Errorf("through %s, by %s: %d rows, want %d: %v", name, order, len(got), len(want), err)
 			}
 		}
 		if err := db.Query("PRAGMA integrity_check", func(q *Stmt) error {
@@ -77,9 +81,10 @@ func TestBlocks(t *testing.T) {
 		}); err != nil {
 			t.Error(err)
 		}
-		if err := db.Close(); err != nil {
+		if err := errors.Join(db.Close(), release()); err != nil {
 			t.Fatal(err)
 		}
+		release = func() error { return nil }
 	}
 }
 

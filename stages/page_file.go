@@ -11,11 +11,13 @@ const lockPage = 1<<30/pageUnit + 1
 // pageFileBuffer is how many pages are written at once.
 const pageFileBuffer = 256
 
-// pageFile appends pages to a database, front to back, while no engine reads or writes it.
+// pageFile appends pages to a database, front to back, while no engine reads or writes it. Pages are filled while those before them are written.
 type pageFile struct {
-	file *File
-	next uint32 // the page that alloc gives next
-	buf  []byte // the pages in front of it that are not written yet
+	file   *File
+	next   uint32 // the page that alloc gives next
+	buf    []byte // the pages in front of it that are not written yet
+	spare  []byte // the buffer that is being written
+	behind behind
 }
 
 func openPageFile(path string, fsys *FS) (*pageFile, error) {
@@ -23,10 +25,15 @@ func openPageFile(path string, fsys *FS) (*pageFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pageFile{file: f, buf: make([]byte, 0, (pageFileBuffer+1)*pageUnit)}, nil
+	const size = (pageFileBuffer + 1) * pageUnit
+	return &pageFile{file: f, buf: make([]byte, 0, size), spare: make([]byte, 0, size)}, nil
 }
 
-func (f *pageFile) close() error { return f.file.Close() }
+// close leaves what end did not make part of the database.
+func (f *pageFile) close() error {
+	_ = f.behind.wait()
+	return f.file.Close()
+}
 
 // begin goes on behind the pages that the file's header counts.
 func (f *pageFile) begin() error {
@@ -62,13 +69,17 @@ func (f *pageFile) advance() {
 	}
 }
 
-// flush writes what was not written yet.
+// flush begins to write what was not written yet.
 func (f *pageFile) flush() error {
 	if len(f.buf) == 0 {
 		return nil
 	}
-	_, err := f.file.WriteAt(f.buf, int64(f.next-1)*pageUnit-int64(len(f.buf)))
-	f.buf = f.buf[:0]
+	pages, at := f.buf, int64(f.next-1)*pageUnit-int64(len(f.buf))
+	err := f.behind.start(func() error {
+		_, err := f.file.WriteAt(pages, at)
+		return err
+	})
+	f.buf, f.spare = f.spare[:0], pages
 	return err
 }
 
@@ -81,6 +92,9 @@ func (f *pageFile) write(pgno uint32, page []byte) error {
 // end writes everything, and in the header how many pages there are now and that they are others than those in an engine's cache.
 func (f *pageFile) end() error {
 	if err := f.flush(); err != nil {
+		return err
+	}
+	if err := f.behind.wait(); err != nil {
 		return err
 	}
 	var h [100]byte

@@ -2,22 +2,37 @@ package stages
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	lib "modernc.org/sqlite/lib"
 )
 
 // QuickCheck runs PRAGMA quick_check on a database that nobody has open. The error wraps ErrDamaged where it finds something.
-func QuickCheck(ctx context.Context, path string, fsys *FS) error {
+func QuickCheck(ctx context.Context, path string, fsys *FS) (err error) {
 	db, err := OpenDB(path, Immutable, fsys)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	if err := db.useBlocks(blocksAll); err != nil {
-		return err
+	release, err := db.useViews(fsys)
+	if err != nil {
+		return errors.Join(err, db.Close())
 	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		// A page that the system dropped, and cannot read again, shows when it is looked at, anywhere in the engine, which is not used after that.
+		switch fault := recover().(type) {
+		case nil:
+			err = errors.Join(err, db.Close())
+		case interface{ Addr() uintptr }:
+			err = fmt.Errorf("quick_check of the new store: %s could not be read", path)
+		default:
+			panic(fault)
+		}
+		err = errors.Join(err, release())
+	}()
 	defer db.interruptOn(ctx)()
 	var found []string
 	err = db.Query("PRAGMA quick_check", func(q *Stmt) error {

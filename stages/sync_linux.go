@@ -52,3 +52,15 @@ func adviseWillNeed(fd int, off, n int64) {
 		_ = unix.Fadvise(fd, off, min(n, piece), unix.FADV_WILLNEED)
 	}
 }
+
+// mapFile maps a stretch of a file and reads it. What cannot be read is an error here, and no signal when it is looked at.
+func mapFile(f *os.File, at int64, n int) ([]byte, error) {
+	data, err := unix.Mmap(int(f.Fd()), at, n, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Madvise(data, unix.MADV_POPULATE_READ); err != nil {
+		return nil, errors.Join(err, unix.Munmap(data))
+	}
+	return data, nil
+}
