@@ -64,6 +64,7 @@ type options struct {
 	referenceRounds int
 	only            *regexp.Regexp
 	caches          []string // warm, cold
+	holdMemory      bool
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -85,6 +86,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.IntVar(&o.rounds, "rounds", 5, "`N` rounds that count")
 	f.IntVar(&o.referenceRounds, "reference-rounds", 2, "the reference, which is slow, runs in the first `N` of them only")
 	f.Func("caches", "before each run the `STATE` of the system's caches: warm, cold (needs root) or warm,cold (default warm)", list(&o.caches))
+	f.BoolVar(&o.holdMemory, "hold-memory", false, "keep free memory from going back to the host, see bench/hold; Linux")
 	f.Func("only", "run only what `REGEXP` matches the name of", func(s string) (err error) {
 		o.only, err = regexp.Compile(s)
 		return err
@@ -144,6 +146,9 @@ func compare(ctx context.Context, o options, stdout, progress io.Writer) error {
 	var report bytes.Buffer
 	facts := append(measure.Facts(ctx, o.work, o.reference),
 		measure.Fact{What: "runs", Is: fmt.Sprintf("%d, of the reference %d, after one to warm up", o.rounds, o.referenceRounds)})
+	if o.holdMemory {
+		facts = append(facts, measure.Fact{What: "memory", Is: "free memory is held by bench/hold, and given away as it is needed"})
+	}
 	writeReport(&report, facts, all)
 	if o.out != "" {
 		return os.WriteFile(o.out, report.Bytes(), 0o644)

@@ -26,6 +26,7 @@ type trial struct {
 	summary  pipeline.Summary // of $EXPORT
 
 	discarded int // targets, see discard
+	holder    *holder
 }
 
 // A result is a row and its samples; missing says why there are none.
@@ -52,7 +53,7 @@ func newTrial(o options, progress io.Writer) (*trial, error) {
 	}}, nil
 }
 
-func (t *trial) close() error { return os.RemoveAll(t.dir) }
+func (t *trial) close() error { return errors.Join(t.holder.close(), os.RemoveAll(t.dir)) }
 
 // prepare fills the work folder: the store, made in a size or a copy, the program, and the exports that imports read.
 func (t *trial) prepare(ctx context.Context, size string) error {
@@ -78,7 +79,10 @@ func (t *trial) prepare(ctx context.Context, size string) error {
 		return errors.Join(errors.New("the store has no spans"), err)
 	}
 	t.vars["SPAN"] = filepath.Base(spans[len(spans)/2])
-	return nil
+	if t.holdMemory {
+		t.holder, err = startHolder(ctx, t.dir)
+	}
+	return err
 }
 
 // makeStore makes or copies the store and moves its log's content into the database, so that every row reads the same bytes: cp knows
@@ -182,6 +186,9 @@ func (t *trial) once(ctx context.Context, r row, caches string) (s measure.Sampl
 	defer func() { err = errors.Join(err, t.discard()) }()
 	syscall.Sync() // nobody pays for what the run before it left to be written
 	if err := t.setCaches(r, caches); err != nil {
+		return s, 0, err
+	}
+	if err := t.holder.take(); err != nil {
 		return s, 0, err
 	}
 	if s, _, err = measure.Run(ctx, t.vars.argv(r)); err != nil {
