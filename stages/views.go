@@ -57,7 +57,7 @@ func (d *DB) useViews(fsys *FS) (release func() error, err error) {
 	viewsOf.Store(f.file, w)
 	file.FpMethods = viewMethods(f.tls, file.FpMethods)
 	release = func() error {
-		viewsOf.Delete(f.file)
+		viewsOf.CompareAndDelete(f.file, w) // the address may be that of another file by now
 		return w.close()
 	}
 	return release, d.Exec("PRAGMA mmap_size = 1") // any size but 0 makes the engine ask
