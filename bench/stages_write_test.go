@@ -159,7 +159,7 @@ func benchWriteDir(b *testing.B, in *inputs) {
 		b.Fatal(err)
 	}
 	intoNewDirs(b, heldBytes(artifacts)+int64(len(lines)), func(dir string) {
-		sink, err := stages.NewDirSink(dir, false, nil)
+		sink, err := stages.NewDirSink(dir, false, false, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -13,6 +13,8 @@ import (
 // artifacts of the mode, as the reference's export-kernel-db does, each compared with its hash on the way. The directory gets all of it or,
 // on any error, nothing. The store is only read, in one read transaction, also while a node writes to it.
 //
+// With o.Resume it goes on where an export to the same directory did not come to its end, see [ExportOptions].
+//
 // With o.Archive the same goes into one file, or through a pipe, as format/FORMAT.md says. A file appears whole or not at all; what comes out of a
 // pipe is whole if its last entry is there.
 //
@@ -67,9 +69,13 @@ func exportOnce(ctx context.Context, o ExportOptions, store *stages.Store, open 
 	if err != nil {
 		return sum, err
 	}
-	defer func() { err = errors.Join(err, sink.abort()) }()
+	defer func() { err = errors.Join(err, sink.abort()); sum.unfinished(sink) }()
 	x := newExport(o, store, plan, sink)
 	defer x.sorter.Close()
+	if err := x.resume(ctx); err != nil {
+		return sum, &lateError{err, x.wants.again}
+	}
+	x.chooseReader()
 	o.Log.Info("starting the export", "height", string(format.AppendNumber(nil, plan.Height)), "mode", o.ArtifactMode, "reader", x.reader)
 
 	if err := x.stages(ctx); err != nil {

@@ -198,7 +198,7 @@ func TestKilledExport(t *testing.T) {
 	}
 	var n atomic.Int64
 	o := archival(state)
-	o.ExportDir = dir
+	o.ExportDir, o.Resume = dir, true
 	o.fs = &stages.FS{Before: func(stages.Op) error {
 		if n.Add(1) == at {
 			syscall.Kill(os.Getpid(), syscall.SIGKILL)

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -40,6 +41,7 @@ type export struct {
 	}
 	count [4]atomic.Int64 // artifacts by format.Kind
 	items atomic.Int64
+	kept  int64 // of them, from an unfinished export
 }
 
 // openSpansBytes is what spans being put together may take before some are spilled: several hundred vats that are all at work.
@@ -55,7 +57,6 @@ func newExport(o ExportOptions, store *stages.Store, plan *stages.Plan, sink sin
 	if temp == "" {
 		temp = sink.tempDir()
 	}
-	x.tables = stages.NewTables(plan.NeedsItems(), x.withData(), x.sortWorkers())
 	x.sorter = stages.NewKVSorter(temp, o.fs)
 	x.sorter.Count = x.wants.size
 	x.lines = stages.NewLink(4, (*stages.Chunk).Release)
@@ -65,7 +66,6 @@ func newExport(o ExportOptions, store *stages.Store, plan *stages.Plan, sink sin
 	x.parts = newFanOut(o.Workers, 3)
 	x.queue = stages.NewOrdered[*stages.Artifact](o.Workers, partsAhead, stages.Part.Release)
 	x.spans = stages.NewAssembler(plan, cmp.Or(o.openSpans, openSpansBytes), temp, o.fs, x.artifacts)
-	x.reader = x.chooseReader()
 	return x
 }
 
@@ -77,15 +77,16 @@ const partsAhead = 64
 const heapsAhead = 32 << 20
 
 // chooseReader says how the large tables are read; see DESIGN.md, decision 1.
-func (x *export) chooseReader() string {
+func (x *export) chooseReader() {
+	x.tables = stages.NewTables(x.plan.NeedsItems(), x.withData(), x.sortWorkers())
+	x.reader = x.o.Reader
 	switch odd := x.store.Odd(); {
 	case odd != "":
 		x.check.Warn("read through the engine, since %s", odd)
-		return ReaderEngine
+		x.reader = ReaderEngine
 	case x.o.Reader == ReaderSweep && x.plan.ItemsByIndex(x.store.Size()):
-		return readerIndex
+		x.reader = readerIndex
 	}
-	return x.o.Reader
 }
 
 // readerIndex takes the items through their index and sweeps for kvStore alone.
@@ -123,6 +124,7 @@ func (x *export) startPhase() {
 	}
 	x.o.Status.SetPhase("export", total)
 	x.o.Status.SetArtifacts(int64(heaps + spans + bundles))
+	x.o.Status.AddArtifacts(x.kept)
 }
 
 // readSnapshots unpacks as far ahead as a sink that takes one artifact after the other needs to keep all workers busy.
@@ -209,6 +211,7 @@ func (x *export) summary() Summary {
 		Items:        x.items.Load(),
 		KVRows:       x.sorter.Rows(),
 		Bytes:        x.sink.bytes(),
+		Kept:         int(x.kept),
 
 		ExportDataSHA256: x.sink.dataSum(),
 	}
@@ -223,6 +226,9 @@ func (x *export) summary() Summary {
 
 // defaults fills in what was left out and refuses what cannot be.
 func (o *ExportOptions) defaults() (err error) {
+	if o.Resume && o.Archive != "" {
+		return errors.New("only an export to a directory can go on where another one ended")
+	}
 	if o.Archive != "" {
 		if err := o.archiveDefaults(); err != nil {
 			return err

@@ -54,6 +54,11 @@ type ExportOptions struct {
 	// and zero check nothing, as in the reference.
 	CheckBlockHeight *float64
 
+	// Resume keeps, in a folder of ExportDir, the artifacts that are whole when the export ends early, whatever ended it, and takes over what an
+	// export before it left in such a folder: an artifact whose file is byte by byte what the store has now. The result is that of an export
+	// without an end in between.
+	Resume bool
+
 	NoVerify  bool   // report what is wrong in Summary.Defects instead of failing
 	Checksums bool   // add a SHA256SUMS
 	Reader    string // ReaderSweep or ReaderEngine; "" means ReaderSweep
@@ -113,6 +118,9 @@ type Summary struct {
 	Items  int64 `json:"items"`  // transcript items in the spans
 	KVRows int64 `json:"kvRows"` // kvStore rows in the export data
 	Bytes  int64 `json:"bytes"`  // export data and artifacts, uncompressed
+
+	Kept       int    `json:"kept,omitempty"`       // of the artifacts, by Resume from an unfinished export
+	Unfinished string `json:"unfinished,omitempty"` // the folder in which Resume left an export that failed
 
 	ArchiveBytes int64 `json:"archiveBytes,omitempty"` // of the archive as it was written
 

@@ -20,7 +20,8 @@ type sink interface {
 	// commit makes the export whole, after all stages succeeded.
 	commit(ctx context.Context, x *export) error
 
-	// abort removes what there is of the export, or is harmless after commit. It is always the last call.
+	// abort removes what there is of the export, but for what a directory keeps to be gone on with; it is harmless after commit, and always
+	// the last call.
 	abort() error
 
 	tempDir() string // where the stages in front may spill
@@ -56,7 +57,7 @@ type dirSink struct {
 }
 
 func newDirSink(o *ExportOptions) (sink, error) {
-	d, err := stages.NewDirSink(o.ExportDir, o.Checksums, o.fs)
+	d, err := stages.NewDirSink(o.ExportDir, o.Checksums, o.Resume, o.fs)
 	if err != nil {
 		return nil, err
 	}

@@ -80,9 +80,12 @@ func (a *Assembler) add(ctx context.Context, row Row) error {
 		a.plan.partial.loose()
 		return nil
 	}
-	v.see(row.Pos)
 	owned := false
 	n := sort.Search(len(v.Spans), func(i int) bool { return v.Spans[i].Start > row.Pos })
+	if n > 0 && v.Spans[n-1].kept && row.Pos < v.Spans[n-1].End {
+		return nil // counted when it was kept
+	}
+	v.see(row.Pos)
 	for i := n - 1; i >= 0; i-- {
 		if s := &v.Spans[i]; s.wanted && row.Pos < s.End {
 			owned = true
@@ -233,7 +236,7 @@ func (a *Assembler) finish(ctx context.Context) error {
 	return a.plan.EachSpan(func(v *VatPlan, s *SpanPlan) error {
 		o := a.open[s]
 		switch {
-		case s.done || o != nil && o.spilled && o.items == s.End-s.Start:
+		case s.done || s.kept || o != nil && o.spilled && o.items == s.End-s.Start:
 			return nil
 		case s.Start == s.End:
 			return a.send(ctx, v, s, 0, func(context.Context, func(Piece) error) error { return nil })

@@ -35,8 +35,8 @@ func NewExtractDir(dir string, names []string, fsys *FS) (*ExtractDir, error) {
 		}
 		prefix, inTheWay = extractPrefix, func(name string) bool { return asked[name] }
 	}
-	d, err := newDirSink(dir, prefix, false, inTheWay, fsys)
-	if err != nil {
+	d := &DirSink{dir: dir, fsys: fsys}
+	if err := d.open(prefix, inTheWay); err != nil {
 		return nil, err
 	}
 	return &ExtractDir{DirSink: d}, nil

@@ -45,6 +45,7 @@ type SpanPlan struct {
 	order       uint32 // place among all spans by vatID and startPos
 	wanted      bool   // by the mode; in debug mode only if it turns out complete
 	done        bool   // its artifact was made
+	kept        bool   // its artifact is there already
 }
 
 // itemRange is the items that a mode needs of a vat, and how many were seen.
@@ -61,6 +62,7 @@ type heapPlan struct {
 	stored         int64 // bytes, compressed
 	size           int64 // bytes, as the store has it; -1 where it has none
 	inUse, present bool
+	kept           bool // its artifact is there already
 }
 
 type bundlePlan struct {
@@ -68,6 +70,7 @@ type bundlePlan struct {
 	id     string
 	kind   int // storage class
 	stored int64
+	kept   bool // its artifact is there already
 }
 
 // Hash is the span's hash as its record has it.
@@ -137,7 +140,7 @@ func (p *Plan) readBundles(s *Store) error {
 			p.odd = append(p.odd, fmt.Sprintf("bundle %s is stored as %s", format.AppendTemplate(nil, q.Value(1)), q.Text(2)))
 			return nil
 		}
-		p.bundles = append(p.bundles, bundlePlan{q.Int(0), q.Text(1), kind, q.Int(3)})
+		p.bundles = append(p.bundles, bundlePlan{rowid: q.Int(0), id: q.Text(1), kind: kind, stored: q.Int(3)})
 		return nil
 	})
 }
@@ -155,7 +158,9 @@ func (p *Plan) readHeaps(s *Store) error {
 			p.odd = append(p.odd, fmt.Sprintf("snapshot %s of vat %s has no vatID or position", format.AppendTemplate(nil, q.Value(2)), format.AppendTemplate(nil, q.Value(1))))
 			return nil
 		}
-		p.heaps = append(p.heaps, heapPlan{q.Int(0), q.Text(1), q.Int(2), q.Text(3), q.Int(6), q.Int(7), q.Int(4) != 0, q.Int(5) != 0})
+		p.heaps = append(p.heaps, heapPlan{
+			rowid: q.Int(0), vatID: q.Text(1), pos: q.Int(2), hash: q.Text(3), stored: q.Int(6), size: q.Int(7), inUse: q.Int(4) != 0, present: q.Int(5) != 0,
+		})
 		return nil
 	})
 }
@@ -361,14 +366,42 @@ func (p *Plan) BundleNames(f func(name string) error) error {
 	return nil
 }
 
-// Counts are the numbers of artifacts that the mode asks for, and the bytes that the heaps and bundles take in the store.
+// unread calls f with the ranges of items that a vat's extent has beside the spans that are kept.
+func (p *Plan) unread(v *VatPlan, f func(from, to int64) error) error {
+	from, to := p.extent(v)
+	for i := range v.Spans {
+		s := &v.Spans[i]
+		if !s.kept {
+			continue
+		}
+		if from < s.Start {
+			if err := f(from, s.Start); err != nil {
+				return err
+			}
+		}
+		from = max(from, s.End)
+	}
+	if from < to {
+		return f(from, to)
+	}
+	return nil
+}
+
+// Counts are the numbers of artifacts that the mode asks for, and the bytes that the heaps and bundles which are to be read take in the store.
 func (p *Plan) Counts() (heaps, spans, bundles int, stored int64) {
-	p.eachHeap(func(h *heapPlan) error { heaps++; stored += h.stored; return nil })
+	p.eachHeap(func(h *heapPlan) error {
+		if heaps++; !h.kept {
+			stored += h.stored
+		}
+		return nil
+	})
 	p.EachSpan(func(*VatPlan, *SpanPlan) error { spans++; return nil })
 	if p.Mode != format.None {
 		bundles = len(p.bundles)
 		for _, b := range p.bundles {
-			stored += b.stored
+			if !b.kept {
+				stored += b.stored
+			}
 		}
 	}
 	return heaps, spans, bundles, stored

@@ -19,6 +19,9 @@ func ReadBundles(ctx context.Context, s *Store, p *Plan, out *Link[*Artifact]) e
 	room := newMemory(bundleMemory)
 	for i := range p.bundles {
 		b := &p.bundles[i]
+		if b.kept {
+			continue
+		}
 		name := string(format.AppendBundleName(nil, b.id))
 		_, err := format.ParseName(name)
 		switch {

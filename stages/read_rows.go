@@ -30,11 +30,8 @@ func ReadByEngine(ctx context.Context, s *Store, t *Tables, progress func(bytes 
 func ReadItemsByIndex(ctx context.Context, s *Store, p *Plan, t *Tables, progress func(bytes int64)) error {
 	const sql = "SELECT vatID, position, item FROM transcriptItems WHERE vatID=?1 AND position>=?2 AND position<?3 ORDER BY position"
 	for _, v := range p.Vats {
-		from, to := p.extent(v)
-		if from >= to {
-			continue
-		}
-		if err := s.readItems(ctx, t, progress, sql, v.ID, from, to); err != nil {
+		err := p.unread(v, func(from, to int64) error { return s.readItems(ctx, t, progress, sql, v.ID, from, to) })
+		if err != nil {
 			return err
 		}
 	}

@@ -52,6 +52,9 @@ func (r *SnapshotReader) Run(ctx context.Context, p *Plan, out *Link[*Artifact])
 		}
 		a := &Artifact{Name: name, Kind: format.KindSnapshot, Hash: h.hash, Order: order, Stored: h.stored, Gzip: r.form == format.GzipSnapshots}
 		order++
+		if h.kept {
+			return nil
+		}
 		// In this order, not that in which workers come to read: so what a pool lacks are pieces of artifacts in front, and a sink that takes
 		// one artifact after the other gets them back.
 		var pool *Pool

@@ -31,6 +31,11 @@ type DirSink struct {
 	fsys      *FS
 	made      []string // directories that did not exist
 	sums      bool     // note the SHA-256 of every file
+	resume    bool     // keep what is whole where the export does not come to its end
+
+	leftovers  []leftover // of unfinished exports that are gone on with
+	whole      atomic.Int64
+	unfinished string // the folder that Abort kept
 
 	mu      sync.Mutex
 	sumOf   map[string][32]byte
@@ -41,16 +46,18 @@ type DirSink struct {
 
 const workPrefix = ".swingport-export-"
 
-// NewDirSink prepares dir, which is made if it is missing. An export that is there already is an ExistsError. What a killed export left in
-// it is removed.
-func NewDirSink(dir string, checksums bool, fsys *FS) (*DirSink, error) {
-	return newDirSink(dir, workPrefix, checksums, exportLike, fsys)
+// NewDirSink prepares dir, which is made if it is missing. An export that is there already is an ExistsError. What an unfinished export left in
+// it is removed or, with resume, for Leftovers to find.
+func NewDirSink(dir string, checksums, resume bool, fsys *FS) (*DirSink, error) {
+	d := &DirSink{dir: dir, fsys: fsys, sums: checksums, resume: resume}
+	return d, d.open(workPrefix, exportLike)
 }
 
-// newDirSink is NewDirSink with the beginning of the folder's name, and for which files are in the way.
-func newDirSink(dir, prefix string, checksums bool, inTheWay func(name string) bool, fsys *FS) (*DirSink, error) {
-	d := &DirSink{dir: dir, fsys: fsys, sums: checksums, sumOf: map[string][32]byte{}}
-	made, err := fsys.MkdirAll(dir, 0o777)
+// open makes the folder, whose name begins with prefix; inTheWay says which files are in the way. After an error nothing is left to abort.
+func (d *DirSink) open(prefix string, inTheWay func(name string) bool) error {
+	d.sumOf = map[string][32]byte{}
+	dir := d.dir
+	made, err := d.fsys.MkdirAll(dir, 0o777)
 	d.made = made
 	if info, statErr := os.Stat(dir); err == nil && statErr == nil && !info.IsDir() { // to open a pipe would wait for its writer
 		err = &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
@@ -59,9 +66,9 @@ func newDirSink(dir, prefix string, checksums bool, inTheWay func(name string) b
 		err = d.prepare(prefix, inTheWay)
 	}
 	if err != nil {
-		return nil, errors.Join(err, d.Abort())
+		return errors.Join(err, d.Abort())
 	}
-	return d, nil
+	return nil
 }
 
 func (d *DirSink) prepare(prefix string, inTheWay func(name string) bool) error {
@@ -76,6 +83,8 @@ func (d *DirSink) prepare(prefix string, inTheWay func(name string) bool) error 
 	}
 	for _, e := range entries {
 		switch name := e.Name(); {
+		case strings.HasPrefix(name, workPrefix) && d.resume && e.IsDir():
+			err = d.takeOver(name)
 		case strings.HasPrefix(name, workPrefix):
 			err = removeDead(d.dir, name, unplace)
 		case strings.HasPrefix(name, extractPrefix):
@@ -122,25 +131,39 @@ func artifactLike(name string) bool {
 // holds a lock on its folder, and is in the way.
 func removeDead(dir, folder string, undo func(dir, work string) error) error {
 	work := filepath.Join(dir, folder)
-	f, err := os.Open(work)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
+	f, err := lockDead(work)
+	if f == nil {
 		return err
 	}
 	defer f.Close()
-	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return &ExistsError{work}
-	}
 	if undo != nil {
 		err = undo(dir, work)
 	}
 	return errors.Join(err, os.RemoveAll(work))
 }
 
-// unplace removes the files that a killed export had brought into place. Its manifest, which would have come last, is still in its folder
-// and names them; those that are still there too never came into place, and what has such a name in dir is somebody else's.
+// lockDead locks the folder of an export whose process is gone, until the file is closed. There is no file where the folder has gone.
+func lockDead(work string) (*os.File, error) {
+	f, err := os.Open(work)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return nil, errors.Join(&ExistsError{work}, f.Close())
+	}
+	return f, nil
+}
+
+// unplace removes the files that a killed export had brought into place.
 func unplace(dir, work string) error {
+	return eachPlaced(dir, work, func(name string) error { return os.Remove(filepath.Join(dir, name)) })
+}
+
+// eachPlaced calls f with the files in dir that a killed export had brought into place. Its manifest, which would have come last, is still in
+// its folder and names them; those that are still there too never came into place, and what has such a name in dir is somebody else's.
+func eachPlaced(dir, work string, f func(name string) error) error {
 	manifest, err := os.ReadFile(filepath.Join(work, format.ManifestFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -166,7 +189,7 @@ func unplace(dir, work string) error {
 		if _, err := os.Lstat(filepath.Join(work, name)); !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := f(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -267,6 +290,7 @@ func (d *DirSink) Artifacts(ctx context.Context, in *Link[Part]) (err error) {
 		}
 		delete(open, p.Artifact)
 		d.noteSum(p.File(), p.SHA256)
+		d.whole.Add(1)
 		return d.close(f)
 	})
 }
@@ -335,7 +359,7 @@ func (d *DirSink) settle(place func(name string) error) error {
 	if err := d.fsys.SyncDir(d.dir); err != nil {
 		return err
 	}
-	d.placed, d.made = nil, nil
+	d.placed, d.made, d.resume = nil, nil, false
 	return d.Abort() // only the empty folder is left
 }
 
@@ -400,6 +424,7 @@ func sumLine(sum [32]byte, name string) string {
 func (d *DirSink) place(name string) error {
 	to := filepath.Join(d.dir, name)
 	if _, err := os.Lstat(to); err == nil {
+		d.resume = false // somebody else's export is there
 		return &ExistsError{to}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -411,9 +436,18 @@ func (d *DirSink) place(name string) error {
 	return nil
 }
 
-// Abort removes everything that the export made. After Commit there is nothing of that kind, and it does no harm.
+// Abort removes everything that the export made, but for what is whole if it may be gone on with. After Commit there is nothing of that
+// kind, and it does no harm.
 func (d *DirSink) Abort() error {
 	var errs []error
+	for _, l := range d.leftovers {
+		d.unfinished = l.path
+		errs = append(errs, l.lock.Close())
+	}
+	if d.resume && d.work != "" && d.whole.Load() > 0 {
+		errs = append(errs, d.putBack())
+		d.unfinished, d.work, d.made = d.work, "", nil
+	}
 	for _, path := range d.placed {
 		errs = append(errs, os.Remove(path))
 	}
@@ -428,7 +462,7 @@ func (d *DirSink) Abort() error {
 			errs = append(errs, err) // others may have come to use it
 		}
 	}
-	d.placed, d.work, d.lock, d.made = nil, "", nil, nil
+	d.leftovers, d.placed, d.work, d.lock, d.made = nil, nil, "", nil, nil
 	return errors.Join(errs...)
 }
 

@@ -22,6 +22,12 @@ The export is there, whole, when export-manifest.json is. An export that fails
 leaves none, and one that exists is never overwritten. Without the export data
 an export cannot be imported.
 
+With --resume an export that ends early, by an error or a signal, keeps the
+artifacts that are whole in a folder .swingport-export-* of the directory. The
+next one with --resume, which need not be at the same height, takes over each
+that is byte by byte what the store has, also from an export that was killed;
+the result is the same as without a break. One without --resume removes them.
+
 An archive is one file, a tar of the directory: as it is (.tar) or packed on all
 cores into a zstd stream (.tar.zst). "tar --zstd -xf" makes a directory of it
 that any import takes; swingport import, verify, list, extract and diff read it
@@ -51,6 +57,10 @@ const exportExample = `  # a backup that can be imported again
   # the same in one file, and from one machine to another
   swingport export --output backup.tar.zst --artifact-mode replay
   swingport export -o - | ssh new-host swingport import -i -
+
+  # a long one that may be interrupted; the same command goes on
+  swingport export --export-dir backup --artifact-mode archival \
+      --export-data-mode all --resume
 
   # what is left of a damaged store
   swingport export --export-dir rescue --artifact-mode debug \
@@ -83,6 +93,7 @@ func (a *app) exportCommand() *cobra.Command {
 		addValue(f, &o.Snapshots, format.ParseSnapshotForm, "snapshots",
 			"heap snapshots as `FORM`: raw, or gzip, which the reference does not take (default raw)")
 		addBool(f, &o.Checksums, "checksums", "add a SHA256SUMS of all files to the directory")
+		addBool(f, &o.Resume, "resume", "go on where an export to this directory ended early, and keep what is whole if this one does")
 	})
 	g.group(cmd, "Archive", out.addArchive)
 	g.group(cmd, "Checks", func(f *pflag.FlagSet) {
@@ -106,6 +117,10 @@ func (a *app) exportCommand() *cobra.Command {
 		if err = out.finish(a, cmd.Flags()); err != nil {
 			return err
 		}
+		if o.Resume && out.file != "" {
+			return usagef("--resume is for a directory: an archive is written from its beginning")
+		}
+		a.keeps.Store(o.Resume)
 		o.ExportDir, o.TempDir, o.Workers = t.exportDir, t.tempDir, t.workers
 		if out.file != "" {
 			o.ExportDir, o.Archive, o.Format, o.Level, o.Stdout = "", out.file, out.format, out.level, a.stdout

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -51,7 +52,8 @@ type app struct {
 	measure    func(context.Context, benchJob) (benchRun, error)
 	beNice     func() error
 
-	parsed bool // the command line was fine: what fails from here on is no usage error
+	keeps  atomic.Bool // what is finished stays after a signal
+	parsed bool        // the command line was fine: what fails from here on is no usage error
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, environ []string) *app {
@@ -131,7 +133,7 @@ Exit codes:
   3    the answer is no: verify found defects, diff found differences,
        extract no such file, get no such key
   130  stopped by SIGINT (143 by SIGTERM, 129 by SIGHUP); everything
-       unfinished was removed`,
+       unfinished was removed, unless export --resume keeps it`,
 		Example: `  swingport export --export-dir backup --artifact-mode replay \
       --export-data-mode all
   swingport import --state-dir /new/data/agoric --export-dir backup
@@ -228,7 +230,11 @@ func (a *app) withSignals(parent context.Context) (context.Context, func()) {
 		case sig := <-arrived:
 			signal.Reset(handled...)
 			err := &signalError{sig.(syscall.Signal)}
-			a.warn("warning", signalName(err.sig)+": removing what is unfinished; a second signal kills at once")
+			what := "removing what is unfinished"
+			if a.keeps.Load() {
+				what = "keeping what is finished"
+			}
+			a.warn("warning", signalName(err.sig)+": "+what+"; a second signal kills at once")
 			cancel(err) // after it, or a short run would end without having said so
 		case <-ctx.Done():
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -38,10 +39,10 @@ func waiting() {
 }
 
 // started runs waiting until it waits.
-func started(t *testing.T, seconds string) (cmd *exec.Cmd, dir string, stderr *bytes.Buffer) {
+func started(t *testing.T, seconds string, flags ...string) (cmd *exec.Cmd, dir string, stderr *bytes.Buffer) {
 	t.Helper()
 	dir, stderr = t.TempDir(), new(bytes.Buffer)
-	cmd = exec.Command("waiting", "export", "--export-dir", dir)
+	cmd = exec.Command("waiting", append([]string{"export", "--export-dir", dir}, flags...)...)
 	cmd.Env = append(os.Environ(), "SECONDS="+seconds)
 	cmd.Stderr = stderr
 	stdout, err := cmd.StdoutPipe()
@@ -88,6 +89,18 @@ func TestSignal(t *testing.T) {
 				t.Errorf("left behind: %v, %v", left, err)
 			}
 		})
+	}
+}
+
+// An export that may be gone on with says that it removes nothing.
+func TestSignalKeeps(t *testing.T) {
+	cmd, _, stderr := started(t, "0", "--resume")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait() //nolint:errcheck // the text says it
+	if want := "swingport: warning: SIGTERM: keeping what is finished; a second signal kills at once\n"; !strings.HasPrefix(stderr.String(), want) {
+		t.Errorf("stderr %q", stderr)
 	}
 }
 

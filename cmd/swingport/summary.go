@@ -141,6 +141,9 @@ func summaryLine(verb string, sum pipeline.Summary) string {
 	if sum.Seconds > 0 {
 		line += fmt.Sprintf(", %s/s", formatBytes(float64(sum.Bytes)/sum.Seconds))
 	}
+	if sum.Kept > 0 {
+		line += fmt.Sprintf("; %d of them kept from an unfinished export", sum.Kept)
+	}
 	if sum.ArchiveBytes > 0 {
 		line += fmt.Sprintf("; archive of %s", formatBytes(float64(sum.ArchiveBytes)))
 	}
