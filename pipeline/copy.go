@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -17,6 +18,7 @@ func Copy(ctx context.Context, o CopyOptions) (sum CopySummary, err error) {
 	if err := o.defaults(); err != nil {
 		return sum, err
 	}
+	o.fs = cmp.Or(o.fs, stages.FSFrom(ctx))
 	sum.FromBytes = databaseBytes(o.StateDir)
 	var last *copySink // a mode that turns out not to be possible takes another one
 	exported, err := exportTo(ctx, o.export(), func(*ExportOptions) (sink, error) {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -33,7 +34,7 @@ func exportTo(ctx context.Context, o ExportOptions, open func(*ExportOptions) (s
 	if err := o.defaults(); err != nil {
 		return sum, err
 	}
-	fsys, release := o.limited(ctx, o.fs)
+	fsys, release := o.limited(ctx, cmp.Or(o.fs, stages.FSFrom(ctx)))
 	defer release()
 	o.fs = fsys
 	store, err := stages.OpenStore(ctx, o.StateDir, o.fs)

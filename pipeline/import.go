@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -24,7 +25,7 @@ func importInto(ctx context.Context, o ImportOptions, fsys *stages.FS) (sum Summ
 	if err := o.defaults(); err != nil {
 		return sum, err
 	}
-	x := &importer{o: o, fsys: fsys, sum: &sum}
+	x := &importer{o: o, fsys: cmp.Or(fsys, stages.FSFrom(ctx)), sum: &sum}
 	if err := x.open(ctx); err != nil {
 		return sum, err
 	}

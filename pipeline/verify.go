@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,7 +99,7 @@ func Verify(ctx context.Context, o VerifyOptions) (VerifyReport, error) {
 	if err := v.defaults(); err != nil {
 		return v.report, err
 	}
-	fsys, release := o.limited(ctx, o.fs)
+	fsys, release := o.limited(ctx, cmp.Or(o.fs, stages.FSFrom(ctx)))
 	defer release()
 	v.o.fs = fsys
 	err := v.run(ctx)

@@ -17,7 +17,7 @@ type File struct {
 
 func (f *File) Write(p []byte) (int, error) {
 	if f.fs != nil && f.fs.Before != nil {
-		if err := f.fs.Before(Op{Kind: OpWrite, Path: f.Name(), Len: len(p)}); err != nil {
+		if err := f.fs.Before(Op{Kind: OpWrite, Path: f.Name(), Off: -1, Len: len(p), Data: p}); err != nil {
 			return 0, &fs.PathError{Op: "write", Path: f.Name(), Err: err}
 		}
 	}
@@ -36,7 +36,7 @@ func (f *File) Read(p []byte) (int, error) {
 // ReadAt is Read at an offset.
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	if f.fs != nil && f.fs.Before != nil {
-		if err := f.fs.Before(Op{OpRead, f.Name(), off, len(p)}); err != nil {
+		if err := f.fs.Before(Op{Kind: OpRead, Path: f.Name(), Off: off, Len: len(p)}); err != nil {
 			return 0, &fs.PathError{Op: "read", Path: f.Name(), Err: err}
 		}
 	}
@@ -46,7 +46,7 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 // WriteAt is Write at an offset.
 func (f *File) WriteAt(p []byte, off int64) (int, error) {
 	if f.fs != nil && f.fs.Before != nil {
-		if err := f.fs.Before(Op{OpWrite, f.Name(), off, len(p)}); err != nil {
+		if err := f.fs.Before(Op{OpWrite, f.Name(), off, len(p), p}); err != nil {
 			return 0, &fs.PathError{Op: "write", Path: f.Name(), Err: err}
 		}
 	}

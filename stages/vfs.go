@@ -32,8 +32,11 @@ const (
 type Op struct {
 	Kind OpKind
 	Path string
-	Off  int64 // bytes
+	Off  int64 // bytes; -1 for a write to where the file stands
 	Len  int   // bytes
+
+	// Data is what a write is about to write, Len bytes of it, borrowed: until Before returns.
+	Data []byte
 }
 
 // FS is where every file operation of this package passes, the engine's included: the one place to count reads, to slow them down, and
@@ -165,14 +168,14 @@ func shimMethods(tls *libc.TLS, old uintptr) uintptr {
 	})
 	m.FxRead = fn(func(tls *libc.TLS, file, buf uintptr, n int32, off int64) int32 {
 		f := shimOf(file)
-		if err := f.fs.Before(Op{OpRead, f.path, off, int(n)}); err != nil {
+		if err := f.fs.Before(Op{Kind: OpRead, Path: f.path, Off: off, Len: int(n)}); err != nil {
 			return ioError(lib.SQLITE_IOERR_READ, err)
 		}
 		return call[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](f.old.FxRead)(tls, file, buf, n, off)
 	})
 	m.FxWrite = fn(func(tls *libc.TLS, file, buf uintptr, n int32, off int64) int32 {
 		f := shimOf(file)
-		if err := f.fs.Before(Op{OpWrite, f.path, off, int(n)}); err != nil {
+		if err := f.fs.Before(Op{OpWrite, f.path, off, int(n), unsafe.Slice((*byte)(ptr(buf)), n)}); err != nil {
 			return ioError(lib.SQLITE_IOERR_WRITE, err)
 		}
 		return call[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](f.old.FxWrite)(tls, file, buf, n, off)

@@ -129,7 +129,7 @@ func (w *views) open(at int64) (*view, error) {
 		return nil, nil
 	}
 	n := int(min(viewBytes, w.size-at))
-	if err := w.file.fs.beforeOp(Op{OpRead, w.file.Name(), at, n}); err != nil {
+	if err := w.file.fs.beforeOp(Op{Kind: OpRead, Path: w.file.Name(), Off: at, Len: n}); err != nil {
 		return nil, err
 	}
 	data, err := mapFile(w.file.File, at, n)
