@@ -138,6 +138,9 @@ func (s *Store) open() error {
 func (s *Store) hotJournal() error {
 	head := make([]byte, 8)
 	f, err := os.Open(s.path + "-journal")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // its writer lives, and has committed meanwhile
+	}
 	if err != nil {
 		return err
 	}

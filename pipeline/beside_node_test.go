@@ -1,0 +1,265 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"swingport/format"
+	"swingport/stages"
+	"swingport/testdata"
+)
+
+// A storeReading is one way to read a store: it gives the height that it saw, and all that it made of it, in lines.
+type storeReading struct {
+	name string
+	read func(t *testing.T, state string, how readHow) (height float64, result []string, err error)
+}
+
+// readHow is how a store is read. Quiet stores are read by the engine, to compare with.
+type readHow struct {
+	reader string
+	mode   format.ArtifactMode
+	fixed  string // an archive to compare with
+	fs     *stages.FS
+	log    *slog.Logger
+}
+
+var readings = []storeReading{
+	{"export to a directory", func(t *testing.T, state string, how readHow) (float64, []string, error) {
+		o := ExportOptions{StateDir: state, ExportDir: filepath.Join(t.TempDir(), "export"), ArtifactMode: how.mode, ExportDataMode: format.All, Checksums: true, Reader: how.reader, fs: how.fs, Log: how.log}
+		sum, err := Export(t.Context(), o)
+		if err != nil {
+			nothingLeft(t, o.ExportDir)
+			return 0, nil, err
+		}
+		return sum.BlockHeight, filesOf(t, o.ExportDir), nil
+	}},
+	{"export to an archive", func(t *testing.T, state string, how readHow) (float64, []string, error) {
+		path, sum, err := toArchive(t, ExportOptions{StateDir: state, ArtifactMode: how.mode, Reader: how.reader, fs: how.fs, Log: how.log}, "x.tar.zst")
+		if err != nil {
+			return 0, nil, err
+		}
+		dir := t.TempDir()
+		_, err = Extract(t.Context(), ExtractOptions{Path: path, To: dir})
+		return sum.BlockHeight, filesOf(t, dir), err
+	}},
+	{"copy", func(t *testing.T, state string, how readHow) (float64, []string, error) {
+		o := CopyOptions{StateDir: state, ToStateDir: filepath.Join(t.TempDir(), "copy"), ArtifactMode: how.mode, Reader: how.reader, fs: how.fs, Log: how.log}
+		sum, err := Copy(t.Context(), o)
+		if err != nil {
+			nothingLeft(t, o.ToStateDir)
+			return 0, nil, err
+		}
+		return sum.BlockHeight, slices.Collect(strings.Lines(dump(t, o.ToStateDir))), nil
+	}},
+	{"verify", func(t *testing.T, state string, how readHow) (float64, []string, error) {
+		var defects []string
+		r, err := Verify(t.Context(), VerifyOptions{StateDir: state, ArtifactMode: how.mode, Deep: how.mode == format.Operational, fs: how.fs, Log: how.log,
+			Defect: func(d Defect) { defects = append(defects, d.String()) }})
+		said := fmt.Sprint(r.Snapshots, r.Spans, r.Bundles, r.Items, r.KVRows, r.Bytes, r.ArtifactMode, r.Warnings)
+		return r.BlockHeight, append(defects, said), err
+	}},
+	{"diff", func(t *testing.T, state string, how readHow) (float64, []string, error) {
+		height, found := 0.0, []string{}
+		_, err := Diff(t.Context(), DiffOptions{A: state, KindA: KindStateDir, B: how.fixed, ArtifactMode: how.mode, fs: how.fs, Log: how.log, Each: func(d Difference) {
+			if d.What == "height" {
+				fmt.Sscan(d.Detail, &height)
+			}
+			found = append(found, fmt.Sprint(d))
+		}})
+		return height, found, err
+	}},
+}
+
+// filesOf is the content of an export directory: the lines of its export data, and the hash of every file.
+func filesOf(t *testing.T, dir string) (lines []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, fmt.Sprintln(e.Name(), len(data), hexSum(string(data))))
+		if e.Name() == format.ExportDataFile {
+			lines = slices.AppendSeq(lines, strings.Lines(string(data)))
+		}
+	}
+	return lines
+}
+
+// seen is what somebody read beside a node.
+type seen struct {
+	what   string
+	height int
+	read   storeReading
+	how    readHow
+	result []string
+}
+
+// fixedArchive is an export of a chain at height 40, for diff.
+func fixedArchive(t *testing.T, kind chainNode) string {
+	t.Helper()
+	dir := chainStore(t, kind)
+	replay(t, dir, kind).to(40)
+	path, _, err := toArchive(t, ExportOptions{StateDir: dir, ArtifactMode: format.Debug}, "fixed.tar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// replayed is a store that nobody writes to, which goes from height to height.
+type replayed struct {
+	t *testing.T
+	chain
+}
+
+func replay(t *testing.T, dir string, kind chainNode) *replayed {
+	return &replayed{t, chain{db: testdata.Open(t, dir).DB, prunes: kind.prunes}}
+}
+
+func (r *replayed) to(height int) {
+	r.t.Helper()
+	if err := r.reach(height); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// check compares everything that was seen with what the same readings make of a store of the same height that nobody writes to.
+func check(t *testing.T, kind chainNode, list []seen) {
+	t.Helper()
+	quiet := chainNode{prunes: kind.prunes} // another page size, and no log
+	dir := chainStore(t, quiet)
+	chain := replay(t, dir, quiet)
+	slices.SortFunc(list, func(a, b seen) int { return a.height - b.height })
+	for _, s := range list {
+		chain.to(s.height)
+		s.how.reader, s.how.fs, s.how.log = ReaderEngine, nil, nil
+		height, want, err := s.read.read(t, dir, s.how)
+		if err != nil || int(height) != s.height {
+			t.Fatalf("%s of a store of height %d: height %v, %v", s.what, s.height, height, err)
+		}
+		if n := differing(s.result, want); n != "" {
+			t.Errorf("%s is not of commit %d:\n%s", s.what, s.height, n)
+		}
+	}
+}
+
+// differing is the first line that two lists do not share, "" if they are the same.
+func differing(got, want []string) string {
+	for i := range max(len(got), len(want)) {
+		if i >= len(got) || i >= len(want) || got[i] != want[i] {
+			return fmt.Sprintf("line %d: got %.300q, want %.300q", i, got[min(i, len(got)):min(i+1, len(got))], want[min(i, len(want)):min(i+1, len(want))])
+		}
+	}
+	return ""
+}
+
+// ways goes through all that can be done with a store, n by n.
+func ways(n int, prunes bool) (storeReading, readHow) {
+	modes := []format.ArtifactMode{format.Archival, format.Operational, format.Replay, format.Debug}
+	if prunes {
+		modes = []format.ArtifactMode{format.Operational, format.Operational, format.Debug}
+	}
+	r := readings[[]int{0, 0, 1, 0, 2, 1, 3, 0, 4}[n%9]]
+	how := readHow{reader: []string{ReaderSweep, ReaderSweep, ReaderEngine}[n/2%3], mode: modes[n%len(modes)]}
+	if r.name == "copy" && how.mode == format.Debug {
+		how.mode = format.Operational
+	}
+	return r, how
+}
+
+// notWritten fails a test where a store or its log is written.
+func notWritten(t *testing.T, dir string, before func()) *stages.FS {
+	return &stages.FS{Before: func(op stages.Op) error {
+		if (op.Kind == stages.OpWrite || op.Kind == stages.OpTruncate || op.Kind == stages.OpRename) && filepath.Dir(op.Path) == dir && !strings.HasSuffix(op.Path, "-shm") {
+			t.Errorf("%s %s", op.Kind, op.Path)
+		}
+		if before != nil {
+			before()
+		}
+		return nil
+	}}
+}
+
+// Beside a process that commits hundreds of times a second and makes checkpoints of every kind, prunes, vacuums, and is stopped and started
+// again, whatever is read of its store is what the store was at one commit, to the byte: that of a store which is made anew with as many commits.
+func TestBesideNode(t *testing.T) {
+	for name, kind := range chainNodes {
+		t.Run(name, func(t *testing.T) {
+			dir, fixed := chainStore(t, kind), fixedArchive(t, kind)
+			node := startNode(t, dir, name)
+			node.ask("run")
+			began, rounds := time.Now(), 27
+			if testing.Short() {
+				rounds = 9
+			}
+			var list []seen
+			readers, heights := map[string]bool{}, map[int]bool{}
+			for n := range rounds {
+				r, how := ways(n, kind.prunes)
+				what := fmt.Sprintf("%s in mode %s by %s (%d)", r.name, how.mode, how.reader, n)
+				how.fixed, how.fs, how.log = fixed, notWritten(t, dir, nil), slog.New(readerLog{slog.DiscardHandler, readers})
+				height, result, err := r.read(t, dir, how)
+				if err != nil {
+					t.Fatalf("%s: %v", what, err)
+				}
+				list = append(list, seen{what, int(height), r, how, result})
+				heights[int(height)] = true
+			}
+			made, _ := node.ask("stop")
+			t.Logf("%d commits in %v, %d of them seen, by %v", made, time.Since(began).Round(time.Millisecond), len(heights), readers)
+			if len(heights) < rounds*2/3 || made < rounds {
+				t.Error("the node hardly wrote")
+			}
+			if kind.filler > 0 && len(readers) != 3 {
+				t.Errorf("only read by %v", readers)
+			}
+			check(t, kind, list)
+		})
+	}
+}
+
+// readerLog notes by which readers exports were made.
+type readerLog struct {
+	slog.Handler
+	readers map[string]bool
+}
+
+func (l readerLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l readerLog) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "reader" {
+			l.readers[a.Value.String()] = true
+		}
+		return true
+	})
+	return nil
+}
+
+// atEach has a node do something at the operations that at says, as they are counted.
+func atEach(t *testing.T, dir string, node *otherNode, at func(n int) (lines []string)) (fs *stages.FS, count *int) {
+	var mu sync.Mutex
+	count = new(int)
+	return notWritten(t, dir, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, line := range at(*count) {
+			node.ask(line)
+		}
+		*count++
+	}), count
+}
