@@ -25,6 +25,8 @@ func generated(t *testing.T, r recipe) (string, made) {
 	return dir, m
 }
 
+var shapes = recipe{size: 4e6, seed: 3, wal: true, spans: 2000, vats: 50, spanBytes: 3e6, heapSize: 1e6, oneItem: 300e3}
+
 // What is made is a whole archival store without a defect, with as many rows of each kind as it says.
 func TestGenerate(t *testing.T) {
 	t.Parallel()
@@ -32,10 +34,14 @@ func TestGenerate(t *testing.T) {
 		"live":       {size: 8e6, seed: 1, wal: true},
 		"contiguous": {size: 8e6, seed: 1, contiguous: true},
 		"smallest":   {size: 1e6, seed: 2, wal: true},
+		"shapes":     shapes,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir, m := generated(t, r)
+			if r.spans > 0 {
+				r.size += 500*r.spans + r.spanBytes
+			}
 			if m.Bytes < r.size*8/10 || m.Bytes > r.size*15/10 {
 				t.Errorf("%d bytes for %d", m.Bytes, r.size)
 			}
@@ -57,6 +63,38 @@ func TestGenerate(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The flags for stores out of proportion give what they say.
+func TestShapes(t *testing.T) {
+	t.Parallel()
+	dir, m := generated(t, shapes)
+	db, err := stages.OpenDB(filepath.Join(dir, stages.StoreFile), stages.ReadWrite, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for sql, atLeast := range map[string]int64{
+		"SELECT count(*) FROM transcriptSpans WHERE endPos - startPos = 1":                       shapes.spans,
+		"SELECT count(*) FROM snapshots":                                                         shapes.spans,
+		"SELECT count(*) FROM transcriptSpans WHERE isCurrent":                                   int64(shapes.vats),
+		"SELECT max(octet_length(item)) FROM transcriptItems":                                          shapes.oneItem,
+		"SELECT max(uncompressedSize) FROM snapshots":                                            shapes.heapSize,
+		"SELECT max(n) FROM (SELECT sum(octet_length(item)) AS n FROM transcriptItems GROUP BY vatID)": shapes.spanBytes,
+	} {
+		err := db.Query(sql, func(q *stages.Stmt) error {
+			if n := q.Int(0); n < atLeast || n > 2*atLeast {
+				t.Errorf("%s: %d, want %d or some more", sql, n, atLeast)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if int64(m.Spans) < shapes.spans+int64(shapes.vats) || m.Heaps != shapes.vats {
+		t.Errorf("made %+v", m)
 	}
 }
 
@@ -97,6 +135,10 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"--size=1T", "--out", there}, 2, "with K, M or G"},
 		{[]string{"--size=999999999999G", "--out", there}, 2, "with K, M or G"},
 		{[]string{"--size=1K", "--out", there}, 2, "at least 1M"},
+		{[]string{"--spans=-1", "--out", there}, 2, "--spans"},
+		{[]string{"--vats=100001", "--out", there}, 2, "--vats"},
+		{[]string{"--item-bytes=1G", "--out", there}, 2, "at most 900M"},
+		{[]string{"--heap-bytes=x", "--out", there}, 2, "with K, M or G"},
 		{[]string{"--layout=x", "--out", there}, 2, "live or contiguous"},
 		{[]string{"--out", there, "x"}, 2, "unexpected argument"},
 	} {

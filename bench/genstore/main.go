@@ -2,8 +2,9 @@
 // the Agoric chain: to measure and to test with, without a node.
 //
 //	go run ./bench/genstore --size 1G --out DIR [--seed N] [--layout live|contiguous] [--wal=false]
+//		[--spans N] [--vats N] [--span-bytes BYTES] [--heap-bytes BYTES] [--item-bytes BYTES]
 //
-// recipe.go says what is in it.
+// recipe.go says what is in it. The second line is for stores out of proportion.
 package main
 
 import (
@@ -49,15 +50,21 @@ func run(args []string, stdout, stderr io.Writer) int {
 func parse(args []string, stderr io.Writer) (r recipe, out string, err error) {
 	f := flag.NewFlagSet("genstore", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	size := f.String("size", "1G", "`BYTES` of the store, about, with K, M or G for powers of 1000; at least 1M")
+	r.size = 1e9
+	bytes := func(name string, to *int64, usage string) {
+		f.Func(name, usage, func(s string) (err error) { *to, err = parseSize(s); return err })
+	}
+	bytes("size", &r.size, "`BYTES` of the store, about, before what the flags below add, with K, M or G for powers of 1000; at least 1M (default 1G)")
 	f.Uint64Var(&r.seed, "seed", 1, "`N`: another store for another number")
 	layout := f.String("layout", "live", "`HOW` items lie in the file: live, of all vats by turns, or contiguous, as an import leaves them")
 	f.BoolVar(&r.wal, "wal", true, "leave the last commits in a write-ahead log")
+	f.Int64Var(&r.spans, "spans", 0, "`N` more spans, of one item each")
+	f.IntVar(&r.vats, "vats", 0, "`N` vats that live, at most 100000; 0: as many as the size needs")
+	bytes("span-bytes", &r.spanBytes, "`BYTES` of one more span, the largest; default: as the size has it")
+	bytes("heap-bytes", &r.heapSize, "`BYTES` of the largest heap, unpacked; default: as the size has it")
+	bytes("item-bytes", &r.oneItem, "`BYTES` of one more item, at most 900M")
 	f.StringVar(&out, "out", "", "state `DIR` to make; it must not have a store yet; required")
 	if err := f.Parse(args); err != nil {
-		return r, out, err
-	}
-	if r.size, err = parseSize(*size); err != nil {
 		return r, out, err
 	}
 	switch {
@@ -68,7 +75,13 @@ func parse(args []string, stderr io.Writer) (r recipe, out string, err error) {
 	case *layout != "live" && *layout != "contiguous":
 		return r, out, fmt.Errorf("--layout %q: it is live or contiguous", *layout)
 	case r.size < 1e6:
-		return r, out, fmt.Errorf("--size %s: at least 1M", *size)
+		return r, out, fmt.Errorf("--size %d: at least 1M", r.size)
+	case r.spans < 0 || r.spans > 1e9:
+		return r, out, fmt.Errorf("--spans %d: from 0 to 10^9", r.spans)
+	case r.vats < 0 || r.vats > 100_000:
+		return r, out, fmt.Errorf("--vats %d: from 0 to 100000", r.vats)
+	case r.oneItem > 900e6:
+		return r, out, fmt.Errorf("--item-bytes %d: at most 900M, for the engine takes no larger row than 1G", r.oneItem)
 	}
 	r.contiguous = *layout == "contiguous"
 	return r, out, nil
@@ -86,11 +99,11 @@ func parseSize(s string) (int64, error) {
 	case "G":
 		unit = 1e9
 	default:
-		return 0, fmt.Errorf("--size %q: a number with K, M or G", s)
+		return 0, fmt.Errorf("%q: a number with K, M or G", s)
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || n < 1 || n > 1<<50/unit {
-		return 0, fmt.Errorf("--size %q: a number with K, M or G", s)
+		return 0, fmt.Errorf("%q: a number with K, M or G", s)
 	}
 	return n * unit, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 )
@@ -13,6 +14,13 @@ type recipe struct {
 	seed       uint64
 	contiguous bool // vat after vat, and kvStore at the end
 	wal        bool
+
+	// What is out of proportion; 0 leaves it as the size has it.
+	spans     int64 // more spans, of one item each, and as many rows of snapshots
+	vats      int   // live ones
+	spanBytes int64 // of the largest span
+	heapSize  int64 // of the largest heap, unpacked
+	oneItem   int64 // of one item
 }
 
 const (
@@ -38,12 +46,14 @@ func (r recipe) spanItems() int64 { return min(max(r.size/100e3, 10), 202) }
 // logItems is the number of items in the log.
 func (r recipe) logItems() int64 { return min(max(r.size/50e3, 20), 300) }
 
-func (r recipe) liveVats() int    { return int(min(max(r.size/140e6, 5), 70)) }
-func (r recipe) heapBytes() int64 { return min(r.size/400, 5_000_000) }
-func (r recipe) bigHeap() int64   { return min(r.size/20, 500_000_000) }
+func (r recipe) liveVats() int { return cmp.Or(r.vats, int(min(max(r.size/140e6, 5), 70))) }
+func (r recipe) heapBytes() int64 {
+	return min(r.size/400, 5_000_000, max(r.size/int64(r.liveVats()), 1))
+}
+func (r recipe) bigHeap() int64 { return cmp.Or(r.heapSize, min(r.size/20, 500_000_000)) }
 
 // bigSpan is the size of the largest span: above 64 MB from 0.6 GB on.
-func (r recipe) bigSpan() int64 { return min(r.size/8, 72_000_000) }
+func (r recipe) bigSpan() int64 { return cmp.Or(r.spanBytes*102/100, min(r.size/8, 72_000_000)) }
 
 func (r recipe) itemSize(rng *rand.Rand) int {
 	n := int(itemMedian * math.Exp(itemSigma*rng.NormFloat64()))

@@ -83,8 +83,56 @@ func (m *maker) all() error {
 			return err
 		}
 	}
+	if err := m.outOfProportion(); err != nil {
+		return err
+	}
 	m.currentSpans()
 	return m.full(0)
+}
+
+// outOfProportion makes what was asked for besides.
+func (m *maker) outOfProportion() error {
+	if m.r.spanBytes > 0 {
+		if err := m.largestSpan(); err != nil {
+			return err
+		}
+	}
+	if err := m.shortSpans(); err != nil {
+		return err
+	}
+	if size := int(m.r.oneItem); size > 0 {
+		m.add(m.vats[0], func(dst []byte) []byte { return m.t.item(dst, size+30) })
+	}
+	return nil
+}
+
+// largestSpan makes a span of the busiest vat, between whose items come some of others.
+func (m *maker) largestSpan() error {
+	v := m.vats[0]
+	m.endSpan(v, false)
+	for v.big = true; v.big; {
+		m.item(v, true)
+		m.item(m.vats[m.t.rng.IntN(m.r.liveVats())], true)
+		if err := m.full(batchBytes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shortSpans makes the spans of one item, of all vats by turns: each saves a snapshot.
+func (m *maker) shortSpans() error {
+	for i := range m.r.spans {
+		v := m.vats[i%int64(m.r.liveVats())]
+		if v.pos > v.start {
+			m.endSpan(v, false)
+		}
+		m.endSpan(v, false)
+		if err := m.full(batchBytes); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // log makes the last items, which go to the write-ahead log. No span ends in them.
@@ -132,7 +180,7 @@ func (m *maker) item(v *vat, roll bool) {
 	}
 	size := m.r.itemSize(m.t.rng)
 	if v.big {
-		size = int(m.r.bigSpan() / m.r.spanItems())
+		size = int(m.r.bigSpan()/m.r.spanItems()) + 30
 	}
 	m.add(v, func(dst []byte) []byte { return m.t.item(dst, size) })
 	last := m.r.spanItems()
@@ -140,7 +188,7 @@ func (m *maker) item(v *vat, roll bool) {
 		last = firstItems
 	}
 	if roll && v.pos-v.start >= last-1 {
-		m.endSpan(v)
+		m.endSpan(v, !v.first && m.t.rng.Float64() < newIncarnat)
 	}
 }
 
@@ -160,9 +208,8 @@ func (m *maker) beginSpan(v *vat) {
 	})
 }
 
-// endSpan saves a snapshot and begins another span, or another incarnation without one.
-func (m *maker) endSpan(v *vat) {
-	upgrade := !v.first && m.t.rng.Float64() < newIncarnat
+// endSpan saves a snapshot and begins another span, or with an upgrade another incarnation without one.
+func (m *maker) endSpan(v *vat, upgrade bool) {
 	m.dropSnapshot(v)
 	if upgrade {
 		m.add(v, func(dst []byte) []byte {

@@ -39,7 +39,7 @@ func generate(ctx context.Context, r recipe, dir string) (_ made, err error) {
 			}
 		}
 	}()
-	m := &maker{r: r, t: newTexts(r.rng(1)), vats: r.newVats()}
+	m := &maker{r: r, t: newTexts(r.rng(1)), vats: r.newVats(), bigDone: r.spanBytes > 0}
 	if err := write(ctx, m, path, stages.Create, m.all); err != nil {
 		return made{}, err
 	}
