@@ -129,6 +129,8 @@ type Entry struct {
 	// Null: the value is null or missing, which deletes the key.
 	Null bool
 
+	more bool // there are elements behind the value
+
 	keyBuf, valueBuf, lineBuf []byte
 }
 
@@ -157,7 +159,7 @@ func ParseLine(line []byte, e *Entry) error {
 		e.lineBuf = AppendText(e.lineBuf[:0], line)
 		line = e.lineBuf
 	}
-	e.Key, e.Value, e.Null = nil, nil, false
+	e.Key, e.Value, e.Null, e.more = nil, nil, false, false
 	if !e.parse(line) {
 		return e.explain(line)
 	}
@@ -218,6 +220,7 @@ func (e *Entry) explain(line []byte) error {
 		e.Null = true
 		return nil
 	}
+	e.more = true // parse takes all that have just two
 	switch i = skipSpace(line, i+1); line[i] {
 	case '"':
 		e.Value, _, _ = scanString(line, i, &e.valueBuf)
