@@ -26,13 +26,15 @@ type phase struct {
 	name  string
 	total int64
 	done  atomic.Int64
+	began time.Time
 }
 
 // Progress is one reading of a [Status].
 type Progress struct {
 	Phase string // what goes on now; "" before the first phase
 
-	Done, Total int64 // bytes of this phase; a Total of 0 is not known
+	Done, Total int64         // bytes of this phase; a Total of 0 is not known
+	Elapsed     time.Duration // since this phase began
 
 	Artifacts, ArtifactsTotal int64 // of the whole run; a total of 0 is not known
 }
@@ -41,10 +43,11 @@ type Progress struct {
 // count of bytes starts again from nothing, that of artifacts goes on.
 func (s *Status) SetPhase(name string, totalBytes int64) {
 	if s != nil {
-		s.phase.Store(&phase{name: name, total: totalBytes})
+		now := time.Now()
+		s.phase.Store(&phase{name: name, total: totalBytes, began: now})
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.phases = append(s.phases, begunPhase{name, time.Now()})
+		s.phases = append(s.phases, begunPhase{name, now})
 	}
 }
 
@@ -80,7 +83,7 @@ func (s *Status) Snapshot() Progress {
 	}
 	p := Progress{Artifacts: s.artifacts.Load(), ArtifactsTotal: s.artifactsTotal.Load()}
 	if ph := s.phase.Load(); ph != nil {
-		p.Phase, p.Done, p.Total = ph.name, ph.done.Load(), ph.total
+		p.Phase, p.Done, p.Total, p.Elapsed = ph.name, ph.done.Load(), ph.total, time.Since(ph.began)
 	}
 	return p
 }

@@ -4,19 +4,17 @@
 // The work is done by the pipeline package; here are flags, texts, progress,
 // hints and exit codes. One file is one command; progress.go is the only one
 // that knows of bars, hints.go the only one that knows exit codes; args.go,
-// environment.go, values.go and flags.go are about what the user said.
+// environment.go, values.go and flags.go are about what the user said, signals.go
+// about what the system says meanwhile.
 package main
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -133,7 +131,9 @@ Exit codes:
   3    the answer is no: verify found defects, diff found differences,
        extract no such file, get no such key
   130  stopped by SIGINT (143 by SIGTERM, 129 by SIGHUP); everything
-       unfinished was removed, unless export --resume keeps it`,
+       unfinished was removed, unless export --resume keeps it
+
+SIGUSR1 prints how far a run is.`,
 		Example: `  swingport export --export-dir backup --artifact-mode replay \
       --export-data-mode all
   swingport import --state-dir /new/data/agoric --export-dir backup
@@ -176,68 +176,4 @@ func helpCommand() *cobra.Command {
 			return about.Help()
 		},
 	}
-}
-
-// A signalError is why a run was cancelled: a signal told it to stop.
-type signalError struct{ sig syscall.Signal }
-
-func (e *signalError) Error() string { return "stopped by " + signalName(e.sig) }
-
-func signalName(sig syscall.Signal) string {
-	switch sig {
-	case syscall.SIGINT:
-		return "SIGINT"
-	case syscall.SIGTERM:
-		return "SIGTERM"
-	case syscall.SIGHUP:
-		return "SIGHUP"
-	}
-	return sig.String()
-}
-
-// blameSignal: a run that was told to stop fails in many ways, all for that
-// reason; what it says of something else is kept.
-func blameSignal(ctx context.Context, err error) error {
-	var stopped *signalError
-	switch {
-	case !errors.As(context.Cause(ctx), &stopped):
-		return err
-	case errors.Is(err, stopped), errors.Is(err, context.Canceled):
-		return stopped
-	}
-	return fmt.Errorf("%w: %w", stopped, err)
-}
-
-// withSignals makes the first signal cancel the context, with a signalError as
-// the cause, and leaves the next one to the system, which kills. A signal that
-// the process was started to ignore (nohup, a background job) stays ignored.
-func (a *app) withSignals(parent context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(parent)
-	// An export outlives the terminal or the pipe that its progress goes to.
-	signal.Ignore(syscall.SIGPIPE)
-	var handled []os.Signal
-	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
-		if !signal.Ignored(sig) {
-			handled = append(handled, sig)
-		}
-	}
-	arrived := make(chan os.Signal, 1)
-	if len(handled) > 0 { // none at all would mean every signal
-		signal.Notify(arrived, handled...)
-	}
-	go func() {
-		select {
-		case sig := <-arrived:
-			signal.Reset(handled...)
-			err := &signalError{sig.(syscall.Signal)}
-			what := "removing what is unfinished"
-			if a.keeps.Load() {
-				what = "keeping what is finished"
-			}
-			a.warn("warning", signalName(err.sig)+": "+what+"; a second signal kills at once")
-			cancel(err) // after it, or a short run would end without having said so
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { signal.Stop(arrived); cancel(nil) }
 }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cheggaaa/pb/v3"
@@ -27,12 +30,17 @@ type screen struct {
 	width func() int // columns of the terminal; nil where there is none to draw on
 	color bool
 	drawn bool // a bar stands in the last line
+
+	hurried chan struct{} // is closed when nobody may be waited for any more
+	unread  io.Writer     // somebody was, and did not read this
+
+	status atomic.Pointer[pipeline.Status] // of the run that is watched, or that was
 }
 
 // newScreen looks at w and at the environment: a bar needs a terminal that is
 // not dumb, and colours are for who did not set NO_COLOR.
 func newScreen(w io.Writer, env map[string]string) *screen {
-	s := &screen{w: w}
+	s := &screen{w: w, hurried: make(chan struct{})}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) || env["TERM"] == "dumb" || env["TERM"] == "" {
 		return s
@@ -56,8 +64,44 @@ func (s *screen) above(w io.Writer, p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clearLocked()
-	return w.Write(p)
+	return s.write(w, p)
 }
+
+// errUnread: a signal came, and nobody reads what is written.
+var errUnread = errors.New("nobody reads it")
+
+// write writes to w; the caller has the lock. What was written to and is full
+// keeps the writer, but once hurried nobody waits for it.
+func (s *screen) write(w io.Writer, p []byte) (int, error) {
+	if w == s.unread {
+		return 0, errUnread
+	}
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
+	p = bytes.Clone(p)
+	go func() {
+		n, err := w.Write(p)
+		done <- result{n, err}
+	}()
+	select {
+	case r := <-done:
+		return r.n, r.err
+	case <-s.hurried:
+	}
+	select {
+	case r := <-done:
+		return r.n, r.err
+	case <-time.After(patience / 3):
+		s.unread = w
+		return 0, errUnread
+	}
+}
+
+// hurry ends the waiting for readers after some time.
+func (s *screen) hurry(after time.Duration) { time.AfterFunc(after, func() { close(s.hurried) }) }
 
 // line writes "swingport: what: text".
 func (s *screen) line(what, text string) {
@@ -74,7 +118,7 @@ func (s *screen) draw(bar string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drawn = true
-	io.WriteString(s.w, "\r"+bar+"\x1b[K") //nolint:errcheck // nobody to tell
+	s.write(s.w, []byte("\r"+bar+"\x1b[K")) //nolint:errcheck // nobody to tell
 }
 
 func (s *screen) clear() {
@@ -85,7 +129,7 @@ func (s *screen) clear() {
 
 func (s *screen) clearLocked() {
 	if s.drawn {
-		io.WriteString(s.w, "\r\x1b[K") //nolint:errcheck // nobody to tell
+		s.write(s.w, []byte("\r\x1b[K")) //nolint:errcheck // nobody to tell
 		s.drawn = false
 	}
 }
@@ -93,6 +137,7 @@ func (s *screen) clearLocked() {
 // watch shows what status counts until stop is called: as a bar on a terminal,
 // as a line now and then elsewhere for who asked.
 func (s *screen) watch(status *pipeline.Status, verbose bool) (stop func()) {
+	s.status.Store(status)
 	switch {
 	case s.width != nil:
 		b := bar{color: s.color}
@@ -204,28 +249,33 @@ type plainLine struct {
 }
 
 // render returns one line, "" before the first phase. The rate is that since
-// the line before.
+// the line before, or since the phase began; what has none says how long it
+// goes on.
 func (l *plainLine) render(p pipeline.Progress, now time.Time) string {
 	last, since := l.last, now.Sub(l.at).Seconds()
+	if p.Phase != last.Phase || p.Done < last.Done {
+		last, since = pipeline.Progress{}, p.Elapsed.Seconds()
+	}
 	l.last, l.at = p, now
-	if p.Phase == "" {
-		return ""
+	line := p.Phase
+	if p.Total > 0 || p.Done > 0 {
+		line += ": " + formatBytes(float64(p.Done))
 	}
-	if p.Total <= 0 && p.Done <= 0 { // a phase that counts nothing
-		return p.Phase
-	}
-	line := p.Phase + ": " + formatBytes(float64(p.Done))
 	if p.Total > 0 {
 		line += fmt.Sprintf(" of %s (%d%%)", formatBytes(float64(p.Total)), min(100, p.Done*100/p.Total))
 	}
 	line += artifactCount(p)
-	if p.Phase != last.Phase || p.Done <= last.Done || since <= 0 {
-		return line
-	}
-	rate := float64(p.Done-last.Done) / since
-	line += fmt.Sprintf(", %s/s", formatBytes(rate))
-	if p.Total > p.Done {
-		line += fmt.Sprintf(", %s left", formatSeconds(float64(p.Total-p.Done)/rate))
+	switch {
+	case p.Phase == "":
+		return ""
+	case p.Done > last.Done && since > 0:
+		rate := float64(p.Done-last.Done) / since
+		line += fmt.Sprintf(", %s/s", formatBytes(rate))
+		if p.Total > p.Done {
+			line += fmt.Sprintf(", %s left", formatSeconds(float64(p.Total-p.Done)/rate))
+		}
+	case p.Elapsed > 0:
+		line += fmt.Sprintf(", %s so far", formatSeconds(p.Elapsed.Seconds()))
 	}
 	return line
 }

@@ -17,6 +17,11 @@ func progress(phase string, done, total int64) pipeline.Progress {
 	return pipeline.Progress{Phase: phase, Done: done, Total: total, Artifacts: 12, ArtifactsTotal: 2082}
 }
 
+func since(seconds float64, p pipeline.Progress) pipeline.Progress {
+	p.Elapsed = time.Duration(seconds * float64(time.Second))
+	return p
+}
+
 // No bar is wider than the terminal, and each says at least what goes on.
 func TestBarWidths(t *testing.T) {
 	for _, color := range []bool{false, true} {
@@ -87,10 +92,13 @@ func TestPlainLine(t *testing.T) {
 		{progress("reading", 500e6, 2e9), 10, "reading: 500 MB of 2.00 GB (25%), 12 of 2082 artifacts"},
 		{progress("reading", 1000e6, 2e9), 20, "reading: 1.00 GB of 2.00 GB (50%), 12 of 2082 artifacts, 50.0 MB/s, 20 s left"},
 		{progress("reading", 1000e6, 2e9), 30, "reading: 1.00 GB of 2.00 GB (50%), 12 of 2082 artifacts"},
-		{progress("reading", 3000e6, 2e9), 40, "reading: 3.00 GB of 2.00 GB (100%), 12 of 2082 artifacts, 200 MB/s"},
+		{since(25, progress("reading", 1000e6, 2e9)), 35, "reading: 1.00 GB of 2.00 GB (50%), 12 of 2082 artifacts, 25 s so far"},
+		{progress("reading", 3000e6, 2e9), 40, "reading: 3.00 GB of 2.00 GB (100%), 12 of 2082 artifacts, 400 MB/s"},
 		{pipeline.Progress{Phase: "checking"}, 45, "checking"},
 		{pipeline.Progress{Phase: "checking", Done: 5}, 50, "checking: 5 B, 1 B/s"},
 		{pipeline.Progress{Phase: "checking", Done: 25, Artifacts: 1}, 60, "checking: 25 B, 1 artifact, 2 B/s"},
+		{since(5, progress("copying", 50, 100)), 65, "copying: 50 B of 100 B (50%), 12 of 2082 artifacts, 10 B/s, 5.0 s left"}, // the phase's own rate
+		{since(125, pipeline.Progress{Phase: "sync"}), 600, "sync, 2m5s so far"},
 	} {
 		got := l.render(test.p, start.Add(time.Duration(test.at*float64(time.Second))))
 		if got != test.want {

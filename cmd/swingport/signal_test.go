@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,12 +15,15 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"swingport/pipeline"
 )
 
 // waiting is swingport with an export that never ends by itself: it makes a
 // file in the export directory, says so on stdout, waits for the end of its
-// context, and removes the file, which takes it SECONDS.
+// context, and removes the file, which takes it SECONDS. With FLOOD it prints
+// lines to stdout all the while, or to stderr.
 func waiting() {
 	a := newApp(os.Stdin, os.Stdout, os.Stderr, os.Environ())
 	a.export = func(ctx context.Context, o pipeline.ExportOptions) (sum pipeline.Summary, err error) {
@@ -27,6 +32,19 @@ func waiting() {
 			return sum, err
 		}
 		fmt.Println("started")
+		switch os.Getenv("FLOOD") {
+		case "stdout":
+			err = flood(ctx, func(b []byte) error { return a.print(b) })
+		case "stderr":
+			err = flood(ctx, func(b []byte) error { _, err := a.stderr.Write(b); return err })
+		case "phase":
+			o.Status.SetPhase("waiting", 100)
+			o.Status.AddBytes(25)
+			fmt.Println("waiting")
+		}
+		if err != nil {
+			return sum, errors.Join(err, os.Remove(unfinished))
+		}
 		<-ctx.Done()
 		pause, _ := time.ParseDuration(os.Getenv("SECONDS") + "s")
 		time.Sleep(pause)
@@ -36,6 +54,17 @@ func waiting() {
 		return sum, fmt.Errorf("sweep: %w", context.Cause(ctx))
 	}
 	os.Exit(a.run(os.Args[1:]))
+}
+
+// flood prints until nobody takes it any more, or the context ends.
+func flood(ctx context.Context, print func([]byte) error) error {
+	line := append(bytes.Repeat([]byte("="), 1000), '\n')
+	for ctx.Err() == nil {
+		if err := print(line); err != nil {
+			return err
+		}
+	}
+	return context.Cause(ctx)
 }
 
 // started runs waiting until it waits.
@@ -156,5 +185,117 @@ func TestIgnoredSignal(t *testing.T) {
 	cmd.Wait() //nolint:errcheck // the exit code says it
 	if code := cmd.ProcessState.ExitCode(); code != 143 {
 		t.Errorf("exit code %d, not that of SIGTERM", code)
+	}
+}
+
+// Nobody reads stdout, or stderr, and it is full: a signal ends the work all the same, in order.
+func TestSignalWhileNobodyReads(t *testing.T) {
+	for _, full := range []string{"stdout", "stderr"} {
+		t.Run(full, func(t *testing.T) {
+			dir := t.TempDir()
+			cmd := exec.Command("waiting", "export", "--export-dir", dir)
+			cmd.Env = append(os.Environ(), "SECONDS=0", "FLOOD="+full)
+			read, write, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer read.Close()
+			stderr := new(bytes.Buffer)
+			cmd.Stdout, cmd.Stderr = write, write
+			if full == "stdout" {
+				cmd.Stderr = stderr
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { cmd.Process.Kill() }) //nolint:errcheck // has ended, mostly
+			write.Close()
+			for held, before := 1, 0; held != before; { // until no more goes into the pipe
+				time.Sleep(300 * time.Millisecond)
+				before = held
+				if held, err = unix.IoctlGetInt(int(read.Fd()), unix.TIOCINQ); err != nil {
+					t.Fatal(err)
+				}
+				if held == 0 {
+					before = 1 // it has not started
+				}
+			}
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			hangs := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() }) //nolint:errcheck // has ended, mostly
+			cmd.Wait()                                                             //nolint:errcheck // the exit code says it
+			if code := cmd.ProcessState.ExitCode(); !hangs.Stop() || code != 143 {
+				t.Errorf("exit code %d, not 143", code)
+			}
+			if full == "stdout" && !strings.HasSuffix(stderr.String(), "swingport: error: stopped by SIGTERM\n") {
+				t.Errorf("stderr %q", stderr)
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// SIGUSR1 shows the progress, whenever it comes, and changes nothing.
+func TestProgressSignal(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.Command("waiting", "export", "--export-dir", dir)
+	cmd.Env = append(os.Environ(), "SECONDS=0", "FLOOD=phase")
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() }) //nolint:errcheck // has ended, mostly
+	if _, err := io.ReadFull(stdout, make([]byte, len("started\nwaiting\n"))); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	for range 3 {
+		if err := cmd.Process.Signal(syscall.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+		if !lines.Scan() || !strings.HasPrefix(lines.Text(), "swingport: waiting: 25 B of 100 B (25%), ") {
+			t.Errorf("it says %q", lines.Text())
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() {
+	}
+	cmd.Wait() //nolint:errcheck // the exit code says it
+	if code := cmd.ProcessState.ExitCode(); code != 130 {
+		t.Errorf("exit code %d, not 130", code)
+	}
+}
+
+// Before the first phase, and in commands that have none, SIGUSR1 says so.
+func TestProgressSignalWithoutProgress(t *testing.T) {
+	var out bytes.Buffer
+	a := newApp(nil, io.Discard, &out, nil)
+	asked, done := make(chan os.Signal, 1), make(chan struct{})
+	for _, status := range []*pipeline.Status{nil, new(pipeline.Status)} {
+		a.stderr.status.Store(status)
+		out.Reset()
+		ended := make(chan struct{})
+		go func() { a.answer(asked, done); close(ended) }()
+		asked <- syscall.SIGUSR1
+		for len(asked) > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		done <- struct{}{}
+		<-ended
+		if out.String() != "swingport: starting\n" {
+			t.Errorf("it says %q", out.String())
+		}
 	}
 }
