@@ -142,7 +142,7 @@ func benchWriteArchive(b *testing.B, in *inputs) {
 				b.Fatal(err)
 			}
 		}
-		if err := target.Commit(); err != nil {
+		if err := target.Commit(context.Background()); err != nil {
 			b.Fatal(err)
 		}
 	})
@@ -159,7 +159,7 @@ func benchWriteDir(b *testing.B, in *inputs) {
 		b.Fatal(err)
 	}
 	intoNewDirs(b, heldBytes(artifacts)+int64(len(lines)), func(dir string) {
-		sink, err := stages.NewDirSink(dir, false, false, nil)
+		sink, err := stages.NewDirSink(context.Background(), dir, false, false, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func benchWriteDir(b *testing.B, in *inputs) {
 		}, data)
 		f.stage(1, func(ctx context.Context) error { return sink.Data(ctx, data) })
 		f.wait(b)
-		if err := sink.Commit(height, format.Archival, all, true); err != nil {
+		if err := sink.Commit(context.Background(), height, format.Archival, all, true); err != nil {
 			b.Fatal(err)
 		}
 	})

@@ -25,7 +25,7 @@ func Export(ctx context.Context, o ExportOptions) (Summary, error) {
 	if o.Archive != "" {
 		return exportTo(ctx, o, func(o *ExportOptions) (sink, error) { return newArchiveSink(ctx, o) })
 	}
-	return exportTo(ctx, o, newDirSink)
+	return exportTo(ctx, o, func(o *ExportOptions) (sink, error) { return newDirSink(ctx, o) })
 }
 
 // exportTo is Export into a sink, which is opened when the store is found good for the mode.

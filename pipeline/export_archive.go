@@ -122,7 +122,7 @@ func (s *archiveSink) commit(ctx context.Context, x *export) error {
 			return err
 		}
 	}
-	return s.target.Commit()
+	return s.target.Commit(ctx)
 }
 
 func writeManifest(w io.Writer, x *export) error {

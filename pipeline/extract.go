@@ -165,7 +165,7 @@ type extractTo interface {
 // open opens what files go to, once it is known that they are there.
 func (x *extraction) open(ctx context.Context) (err error) {
 	if x.o.To != "" {
-		d, err := stages.NewExtractDir(x.o.To, x.names, x.o.fs)
+		d, err := stages.NewExtractDir(ctx, x.o.To, x.names, x.o.fs)
 		if err == nil {
 			x.out = extractDir{d}
 		}

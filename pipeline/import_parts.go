@@ -212,6 +212,6 @@ func (x *importer) checkAndSync(ctx context.Context, database string) error {
 		x.o.Status.SetPhase("check", 0)
 		g.Go(func() error { return stages.QuickCheck(ctx, database, x.fsys) })
 	}
-	g.Go(func() error { return stages.SyncFile(database, x.fsys) })
+	g.Go(func() error { return stages.SyncFile(ctx, database, x.fsys) })
 	return g.Wait()
 }

@@ -56,8 +56,8 @@ type dirSink struct {
 	o *ExportOptions
 }
 
-func newDirSink(o *ExportOptions) (sink, error) {
-	d, err := stages.NewDirSink(o.ExportDir, o.Checksums, o.Resume, o.fs)
+func newDirSink(ctx context.Context, o *ExportOptions) (sink, error) {
+	d, err := stages.NewDirSink(ctx, o.ExportDir, o.Checksums, o.Resume, o.fs)
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +77,8 @@ func (d dirSink) start(r *run, x *export) {
 	}
 }
 
-func (d dirSink) commit(_ context.Context, x *export) error {
-	return d.Commit(x.plan.Height, x.o.ArtifactMode, x.names, x.withData())
+func (d dirSink) commit(ctx context.Context, x *export) error {
+	return d.Commit(ctx, x.plan.Height, x.o.ArtifactMode, x.names, x.withData())
 }
 
 func (d dirSink) abort() error    { return d.Abort() }

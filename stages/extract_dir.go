@@ -26,7 +26,7 @@ type ExtractDir struct {
 
 // NewExtractDir prepares dir, which is made if it is missing, for the files called names, or with nil for a whole export. One of them that is
 // there already is an ExistsError; for a whole export any file is that could be one.
-func NewExtractDir(dir string, names []string, fsys *FS) (*ExtractDir, error) {
+func NewExtractDir(ctx context.Context, dir string, names []string, fsys *FS) (*ExtractDir, error) {
 	prefix, inTheWay := workPrefix, exportLike
 	if names != nil {
 		asked := map[string]bool{}
@@ -36,7 +36,7 @@ func NewExtractDir(dir string, names []string, fsys *FS) (*ExtractDir, error) {
 		prefix, inTheWay = extractPrefix, func(name string) bool { return asked[name] }
 	}
 	d := &DirSink{dir: dir, fsys: fsys}
-	if err := d.open(prefix, inTheWay); err != nil {
+	if err := d.open(ctx, prefix, inTheWay); err != nil {
 		return nil, err
 	}
 	return &ExtractDir{DirSink: d}, nil
@@ -71,7 +71,7 @@ func (e *extractFile) Close() error {
 
 // Commit brings the files into place.
 func (d *ExtractDir) Commit(ctx context.Context) error {
-	unlock, err := d.lockDir()
+	unlock, err := lockDir(ctx, d.dir)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"modernc.org/libc"
@@ -54,7 +55,7 @@ func OpenStore(ctx context.Context, stateDir string, fsys *FS) (*Store, error) {
 	if err := s.find(stateDir); err != nil {
 		return nil, err
 	}
-	if err := s.open(); err != nil {
+	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.begin(); err != nil {
@@ -93,7 +94,13 @@ func (s *Store) find(stateDir string) error {
 	return err
 }
 
-func (s *Store) open() error {
+// openTimeout is how long to wait for a writer to let go of the store; openSlice how long the engine does by itself, which nothing ends.
+const (
+	openTimeout = 10 * time.Second
+	openSlice   = 100 // milliseconds
+)
+
+func (s *Store) open(ctx context.Context) error {
 	const pin = "SELECT 1 FROM sqlite_schema" // any read does
 	var before []string
 	for _, end := range []string{"-wal", "-shm"} {
@@ -108,10 +115,14 @@ func (s *Store) open() error {
 	}
 	db, err := OpenDB(s.path, ReadOnly, s.fsys)
 	if err == nil {
-		db.BusyTimeout(10000)
+		db.BusyTimeout(openSlice)
 		err = db.Exec("BEGIN")
-		if err == nil {
+		for end := time.Now().Add(openTimeout); err == nil; {
 			err = db.Query(pin, func(*Stmt) error { return nil })
+			if !Busy(err) || time.Now().After(end) {
+				break
+			}
+			err = context.Cause(ctx)
 		}
 		if err == nil {
 			db.pinLog()

@@ -219,7 +219,7 @@ func (s *State) Swap(ctx context.Context, keepOld bool) (done Swapped, err error
 	if err := s.adopt(old); err != nil {
 		return done, err
 	}
-	if err := SyncFile(filepath.Join(s.build, StoreFile), s.fsys); err != nil {
+	if err := SyncFile(ctx, filepath.Join(s.build, StoreFile), s.fsys); err != nil {
 		return done, err
 	}
 	if ctx.Err() != nil {
@@ -278,12 +278,12 @@ func (s *State) putBack() (err error) {
 }
 
 // SyncFile makes what was written to a file durable.
-func SyncFile(path string, fsys *FS) error {
+func SyncFile(ctx context.Context, path string, fsys *FS) error {
 	f, err := fsys.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	return errors.Join(f.SyncSlowly(ctx), f.Close())
 }
 
 // adopt gives the new file owner, group and mode of the old one, or the owner and group of the directory.

@@ -14,6 +14,19 @@ func startWriteback(f *File) {
 	_ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
 }
 
+// waitWriteback begins to write a stretch of a file, and waits for one before it. Both are hints; that what was written failed is an error.
+func waitWriteback(f *os.File, begin, wait, n int64) error {
+	_ = unix.SyncFileRange(int(f.Fd()), begin, n, unix.SYNC_FILE_RANGE_WRITE)
+	if wait < 0 {
+		return nil
+	}
+	err := unix.SyncFileRange(int(f.Fd()), wait, n, unix.SYNC_FILE_RANGE_WAIT_BEFORE)
+	if err == unix.EIO || err == unix.ENOSPC || err == unix.EDQUOT {
+		return &os.PathError{Op: "sync", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
 // syncAll makes everything on the file system of f durable: one call for thousands of files.
 func syncAll(f *os.File) error { return unix.Syncfs(int(f.Fd())) }
 

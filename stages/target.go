@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,7 +43,7 @@ func OpenTarget(ctx context.Context, path string, stdout io.Writer, fsys *FS) (*
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if info, err = os.Lstat(path); err != nil { // else a link to nothing
-			return t, t.create()
+			return t, t.create(ctx)
 		}
 	}
 	switch {
@@ -74,9 +75,9 @@ func (t *Target) openWriter(w io.Writer) (err error) {
 
 // create makes the file under another name. The lock on it says that its process lives; the one on the directory keeps others from looking
 // before it is there.
-func (t *Target) create() error {
+func (t *Target) create(ctx context.Context) error {
 	dir := filepath.Dir(t.path)
-	unlock, err := lockDir(dir)
+	unlock, err := lockDir(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -91,16 +92,27 @@ func (t *Target) create() error {
 	return unix.Flock(int(t.file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 }
 
-// lockDir keeps others from changing what is in a directory at the same time, if they ask.
-func lockDir(dir string) (unlock func() error, err error) {
+// lockDir keeps others from changing what is in a directory at the same time, if they ask. It waits for those who do, which may be making
+// gigabytes durable, but no longer than ctx.
+func lockDir(ctx context.Context, dir string) (unlock func() error, err error) {
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		return nil, errors.Join(err, f.Close())
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return f.Close, nil
+		}
+		if err != unix.EWOULDBLOCK && err != unix.EINTR {
+			return nil, errors.Join(err, f.Close())
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, errors.Join(context.Cause(ctx), f.Close())
+		}
 	}
-	return f.Close, nil
 }
 
 // removeDeadFiles removes files of killed runs: nobody holds their lock.
@@ -182,10 +194,10 @@ func (t *Target) TempDir() string {
 }
 
 // Commit makes a new file durable and gives it its name, which must still be free; it ends what else is written to.
-func (t *Target) Commit() (err error) {
+func (t *Target) Commit(ctx context.Context) (err error) {
 	switch {
 	case t.file != nil:
-		return t.place()
+		return t.place(ctx)
 	case t.pipe != nil:
 		if err = t.pipe.unread(); err != nil {
 			err = fmt.Errorf("write to %s: %w", t.path, err)
@@ -198,12 +210,12 @@ func (t *Target) Commit() (err error) {
 	return errors.Join(err, t.Abort())
 }
 
-func (t *Target) place() error {
-	if err := t.file.Sync(); err != nil {
+func (t *Target) place(ctx context.Context) error {
+	if err := t.file.SyncSlowly(ctx); err != nil {
 		return err
 	}
 	dir := filepath.Dir(t.path)
-	unlock, err := lockDir(dir)
+	unlock, err := lockDir(ctx, dir)
 	if err != nil {
 		return err
 	}

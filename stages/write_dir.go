@@ -48,13 +48,13 @@ const workPrefix = ".swingport-export-"
 
 // NewDirSink prepares dir, which is made if it is missing. An export that is there already is an ExistsError. What an unfinished export left in
 // it is removed or, with resume, for Leftovers to find.
-func NewDirSink(dir string, checksums, resume bool, fsys *FS) (*DirSink, error) {
+func NewDirSink(ctx context.Context, dir string, checksums, resume bool, fsys *FS) (*DirSink, error) {
 	d := &DirSink{dir: dir, fsys: fsys, sums: checksums, resume: resume}
-	return d, d.open(workPrefix, exportLike)
+	return d, d.open(ctx, workPrefix, exportLike)
 }
 
 // open makes the folder, whose name begins with prefix; inTheWay says which files are in the way. After an error nothing is left to abort.
-func (d *DirSink) open(prefix string, inTheWay func(name string) bool) error {
+func (d *DirSink) open(ctx context.Context, prefix string, inTheWay func(name string) bool) error {
 	d.sumOf = map[string][32]byte{}
 	dir := d.dir
 	made, err := d.fsys.MkdirAll(dir, 0o777)
@@ -63,7 +63,7 @@ func (d *DirSink) open(prefix string, inTheWay func(name string) bool) error {
 		err = &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
 	}
 	if err == nil {
-		err = d.prepare(prefix, inTheWay)
+		err = d.prepare(ctx, prefix, inTheWay)
 	}
 	if err != nil {
 		return errors.Join(err, d.Abort())
@@ -71,8 +71,8 @@ func (d *DirSink) open(prefix string, inTheWay func(name string) bool) error {
 	return nil
 }
 
-func (d *DirSink) prepare(prefix string, inTheWay func(name string) bool) error {
-	unlock, err := d.lockDir()
+func (d *DirSink) prepare(ctx context.Context, prefix string, inTheWay func(name string) bool) error {
+	unlock, err := lockDir(ctx, d.dir)
 	if err != nil {
 		return err
 	}
@@ -313,7 +313,7 @@ func (d *DirSink) Data(ctx context.Context, in *Link[*Chunk]) error {
 }
 
 // Commit brings everything into place. eachName gives the artifacts and their files in manifest order; data says whether there is export data.
-func (d *DirSink) Commit(height float64, mode format.ArtifactMode, eachName func(func(name, file string) error) error, data bool) error {
+func (d *DirSink) Commit(ctx context.Context, height float64, mode format.ArtifactMode, eachName func(func(name, file string) error) error, data bool) error {
 	if err := d.writeManifest(height, mode, eachName, data); err != nil {
 		return err
 	}
@@ -322,7 +322,10 @@ func (d *DirSink) Commit(height float64, mode format.ArtifactMode, eachName func
 			return err
 		}
 	}
-	unlock, err := d.lockDir()
+	if err := d.writeOut(ctx, eachName, data); err != nil {
+		return err
+	}
+	unlock, err := lockDir(ctx, d.dir) // keeps other exports to the same directory from bringing files into place at the same time
 	if err != nil {
 		return err
 	}
@@ -362,9 +365,6 @@ func (d *DirSink) settle(place func(name string) error) error {
 	d.placed, d.made, d.resume = nil, nil, false
 	return d.Abort() // only the empty folder is left
 }
-
-// lockDir keeps other exports to the same directory from bringing files into place at the same time.
-func (d *DirSink) lockDir() (unlock func() error, err error) { return lockDir(d.dir) }
 
 func (d *DirSink) writeManifest(height float64, mode format.ArtifactMode, eachName func(func(name, file string) error) error, data bool) error {
 	f, err := d.create(format.ManifestFile, d.sums)

@@ -76,11 +76,11 @@ func TestShapes(t *testing.T) {
 	}
 	defer db.Close()
 	for sql, atLeast := range map[string]int64{
-		"SELECT count(*) FROM transcriptSpans WHERE endPos - startPos = 1":                       shapes.spans,
-		"SELECT count(*) FROM snapshots":                                                         shapes.spans,
-		"SELECT count(*) FROM transcriptSpans WHERE isCurrent":                                   int64(shapes.vats),
+		"SELECT count(*) FROM transcriptSpans WHERE endPos - startPos = 1":                             shapes.spans,
+		"SELECT count(*) FROM snapshots":                                                               shapes.spans,
+		"SELECT count(*) FROM transcriptSpans WHERE isCurrent":                                         int64(shapes.vats),
 		"SELECT max(octet_length(item)) FROM transcriptItems":                                          shapes.oneItem,
-		"SELECT max(uncompressedSize) FROM snapshots":                                            shapes.heapSize,
+		"SELECT max(uncompressedSize) FROM snapshots":                                                  shapes.heapSize,
 		"SELECT max(n) FROM (SELECT sum(octet_length(item)) AS n FROM transcriptItems GROUP BY vatID)": shapes.spanBytes,
 	} {
 		err := db.Query(sql, func(q *stages.Stmt) error {

@@ -120,7 +120,7 @@ func (r *result) add(x result) {
 // measureRow measures commits for a window, beside one export after the other. An export that is under way at the end is stopped with it.
 func (t *trial) measureRow(ctx context.Context, r *result) error {
 	// What was before must not count: the log is emptied, and everything written.
-	if err := errors.Join(t.node.db.Exec("PRAGMA wal_checkpoint(TRUNCATE)"), stages.SyncFile(filepath.Join(t.state, stages.StoreFile), nil)); err != nil {
+	if err := errors.Join(t.node.db.Exec("PRAGMA wal_checkpoint(TRUNCATE)"), stages.SyncFile(ctx, filepath.Join(t.state, stages.StoreFile), nil)); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.options.window)

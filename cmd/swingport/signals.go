@@ -81,9 +81,13 @@ func (a *app) withSignals(parent context.Context) (context.Context, func()) {
 // would end without having said so, but without waiting long.
 func (a *app) stop(err *signalError, cancel context.CancelCauseFunc) {
 	a.stderr.hurry(patience)
+	what := "removing what is unfinished"
+	if a.keeps.Load() {
+		what = "keeping what is finished"
+	}
 	said := make(chan struct{})
 	go func() {
-		a.warn("warning", signalName(err.sig)+": removing what is unfinished; a second signal kills at once")
+		a.warn("warning", signalName(err.sig)+": "+what+"; a second signal kills at once")
 		close(said)
 	}()
 	select {
