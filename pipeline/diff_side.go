@@ -77,6 +77,9 @@ func (s *diffSide) plan(ctx context.Context, mode format.ArtifactMode) (*stages.
 	var broken error
 	partial := &stages.Partial{Need: format.None, Left: func(err error) { s.warns(err.Error()) }}
 	plan, err := stages.NewPartialPlan(ctx, s.store, mode, partial, func(err error) { broken = errors.Join(broken, err) })
+	if err == nil && broken == nil {
+		err = s.store.CheckKeys(ctx, func(err error) error { return err })
+	}
 	return plan, errors.Join(err, broken)
 }
 

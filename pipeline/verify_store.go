@@ -48,7 +48,7 @@ func (v *verify) stateDir(ctx context.Context) (err error) {
 	defer func() { v.report.LogGrowth = stop() }()
 	x := &verifyStore{verify: v, store: store, partial: &stages.Partial{Left: v.note}, sorted: make(gate)}
 	v.report.ExportData = true
-	for _, step := range []func(context.Context) error{x.records, x.deepChecks, x.contents} {
+	for _, step := range []func(context.Context) error{x.records, x.deepChecks, x.keys, x.contents} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -108,6 +108,24 @@ func (x *verifyStore) deepChecks(ctx context.Context) (err error) {
 		return err
 	}
 	return x.deep.Sizes(ctx, v.note, v.warn)
+}
+
+// keys compares the small tables with the indexes by which they are read.
+func (x *verifyStore) keys(ctx context.Context) error {
+	err := x.store.CheckKeys(ctx, x.indexDefect)
+	if err != nil && ctx.Err() == nil {
+		return x.verify.ended(err)
+	}
+	return err
+}
+
+// indexDefect reports that a table and its index differ, unless the engine's checks named one of them.
+func (x *verifyStore) indexDefect(err error) error {
+	var of *stages.IndexError
+	if x.deep != nil && errors.As(err, &of) && x.deep.Named(of.Table) {
+		return nil
+	}
+	return x.verify.defect(err)
 }
 
 // contents reads everything.
@@ -198,13 +216,7 @@ func (x *verifyStore) readRows(ctx context.Context) error {
 		v.warn("read through the engine, since " + odd)
 		return stages.ReadByEngine(ctx, x.store, x.tables, v.o.Status.AddBytes)
 	}
-	return stages.SweepDamaged(ctx, x.store, x.tables, v.o.Status.AddBytes, func(err error) error {
-		var of *stages.IndexError
-		if x.deep != nil && errors.As(err, &of) && x.deep.Named(of.Table) {
-			return nil
-		}
-		return v.defect(err)
-	})
+	return stages.SweepDamaged(ctx, x.store, x.tables, v.o.Status.AddBytes, x.indexDefect)
 }
 
 // cutRows is called before the links of the rows are closed.

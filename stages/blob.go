@@ -10,8 +10,9 @@ import (
 
 // Blob is an open handle on one BLOB or TEXT value, read and written in pieces.
 type Blob struct {
-	d *DB
-	b uintptr
+	d     *DB
+	b     uintptr
+	table string
 }
 
 // OpenBlob opens the value of column in the row of table with that rowid, in the database main.
@@ -32,9 +33,9 @@ func (d *DB) OpenBlob(table, column string, rowid int64, write bool) (*Blob, err
 		libc.Xfree(d.tls, p)
 	}
 	if rc != lib.SQLITE_OK {
-		return nil, d.fail("open blob", rc)
+		return nil, about(table, d.fail("open blob", rc))
 	}
-	return &Blob{d, b}, nil
+	return &Blob{d, b, table}, nil
 }
 
 // Size is the length of the value in bytes.
@@ -51,7 +52,7 @@ func (b *Blob) ReadAt(p []byte, off int64) error {
 	rc := lib.Xsqlite3_blob_read(b.d.tls, b.b, address(p), int32(len(p)), int32(off))
 	runtime.KeepAlive(p)
 	if rc != lib.SQLITE_OK {
-		return b.d.fail("read blob", rc)
+		return about(b.table, b.d.fail("read blob", rc))
 	}
 	return nil
 }
@@ -63,7 +64,7 @@ func (b *Blob) WriteAt(p []byte, off int64) error {
 	rc := lib.Xsqlite3_blob_write(b.d.tls, b.b, address(p), int32(len(p)), int32(off))
 	runtime.KeepAlive(p)
 	if rc != lib.SQLITE_OK {
-		return b.d.fail("write blob", rc)
+		return about(b.table, b.d.fail("write blob", rc))
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -43,19 +45,46 @@ const (
 type EngineError struct {
 	Op   string // what was asked: "open", "step", ...
 	Path string
-	Code int // extended result code, https://sqlite.org/rescode.html
+	Of   string // what was read or written: a table, or "page 7"; "" where that is not known
+	Code int    // extended result code, https://sqlite.org/rescode.html
 	Msg  string
 	Err  error // the system's error below it, or nil
 }
 
 func (e *EngineError) Error() string {
-	if e.Err != nil {
-		return fmt.Sprintf("%s: %s (%v)", e.Path, e.Msg, e.Err)
+	text := e.Path + ": "
+	if e.Of != "" {
+		text += e.Of + ": "
 	}
-	return fmt.Sprintf("%s: %s", e.Path, e.Msg)
+	text += e.Msg
+	if e.Err != nil {
+		text += fmt.Sprintf(" (%v)", e.Err)
+	}
+	return text
 }
 
-func (e *EngineError) Unwrap() error { return e.Err }
+// about names what an error is about, where that is the engine's of a file that cannot be read or written.
+func about(what string, err error) error {
+	var e *EngineError
+	if !errors.As(err, &e) || e.Of != "" {
+		return err
+	}
+	switch e.Code & 0xff {
+	case lib.SQLITE_CORRUPT, lib.SQLITE_IOERR, lib.SQLITE_FULL:
+		e.Of = what
+	}
+	return err
+}
+
+var tableOf = regexp.MustCompile(`(?i)(?:from|into|update|table) (\w+)`)
+
+// about names the first table of the statement in an error.
+func (s *Stmt) about(err error) error {
+	if m := tableOf.FindStringSubmatch(s.sql); m != nil {
+		return about(strings.Replace(m[1], "sqlite_schema", "the schema", 1), err)
+	}
+	return err
+}
 
 // Busy reports whether err says that another connection holds the lock that was asked for.
 func Busy(err error) bool { return hasCode(err, lib.SQLITE_BUSY, lib.SQLITE_LOCKED) }
@@ -193,6 +222,7 @@ func (d *DB) Stream(sql string, n int, row func(cols []format.Value) error, args
 type Stmt struct {
 	d    *DB
 	st   uintptr
+	sql  string
 	kept []*byte // what is bound, by parameter: the engine's pointer to it is none that the garbage collector sees
 }
 
@@ -205,9 +235,9 @@ func (d *DB) Prepare(sql string) (*Stmt, error) {
 	defer libc.Xfree(d.tls, z)
 	defer libc.Xfree(d.tls, pst)
 	if rc := lib.Xsqlite3_prepare_v3(d.tls, d.db, z, -1, lib.SQLITE_PREPARE_PERSISTENT, pst, 0); rc != lib.SQLITE_OK {
-		return nil, d.fail("prepare", rc)
+		return nil, about("the schema", d.fail("prepare", rc))
 	}
-	return &Stmt{d: d, st: *(*uintptr)(ptr(pst))}, nil
+	return &Stmt{d: d, st: *(*uintptr)(ptr(pst)), sql: sql}, nil
 }
 
 // Bind sets the parameters from 1 on; see Exec for the types. The engine keeps no copy: args must not change before the next Reset.
@@ -291,7 +321,7 @@ func (s *Stmt) Step() (bool, error) {
 	case lib.SQLITE_DONE:
 		return false, nil
 	default:
-		return false, s.d.fail("step", rc)
+		return false, s.about(s.d.fail("step", rc))
 	}
 }
 

@@ -181,7 +181,7 @@ func (p *pager) viaEngine(pgno uint32, to []byte) error {
 	}
 	ok, err := p.fetch.Step()
 	if err != nil {
-		return err
+		return err // whoever asked names the page
 	}
 	if b := p.fetch.Bytes(0); ok && len(b) == p.pageSize {
 		copy(to, b)

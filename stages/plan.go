@@ -97,6 +97,9 @@ func NewPlan(ctx context.Context, s *Store, mode format.ArtifactMode) (*Plan, er
 			return nil, context.Cause(ctx)
 		}
 	}
+	if err := s.CheckKeys(ctx, func(err error) error { return err }); err != nil {
+		return nil, err
+	}
 	p.choose()
 	if !s.schema.tables["transcriptItems"] {
 		p.wantItems = 0

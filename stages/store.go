@@ -39,9 +39,10 @@ type Store struct {
 
 // schema is what a Store needs to know of its tables: root pages, by tableItems and so on; 0 where there is none.
 type schema struct {
-	root   [numTrees]uint32
-	tables map[string]bool
-	odd    string // why a sweep cannot read the two large tables; "" where it can
+	root     [numTrees]uint32
+	tables   map[string]bool
+	keyIndex map[string]bool // the indexes that the engine made of primary keys, by name
+	odd      string          // why a sweep cannot read the two large tables; "" where it can
 }
 
 // OpenStore opens the store in a state directory and begins the read transaction.
@@ -231,18 +232,21 @@ func readSchema(db *DB) (*schema, error) {
 	if err := db.readEncoding(); err != nil {
 		return nil, err
 	}
-	sc := &schema{tables: map[string]bool{}}
+	sc := &schema{tables: map[string]bool{}, keyIndex: map[string]bool{}}
 	trees := map[string]int{"transcriptItems": tableItems, "kvStore": tableKV}
 	err := db.Query("SELECT type, name, tbl_name, rootpage FROM sqlite_schema", func(q *Stmt) error {
 		kind, name, table := q.Text(0), q.Text(1), q.Text(2)
 		tree, large := trees[table]
+		if kind == "index" && name == "sqlite_autoindex_"+table+"_1" {
+			sc.keyIndex[name] = true
+		}
 		switch {
 		case kind == "table":
 			sc.tables[name] = true
 			if large {
 				sc.root[tree] = uint32(q.Int(3))
 			}
-		case kind == "index" && large && name == "sqlite_autoindex_"+table+"_1":
+		case large && sc.keyIndex[name]:
 			sc.root[tree+indexItems] = uint32(q.Int(3))
 		}
 		return nil
@@ -390,20 +394,50 @@ func (s *Store) LogSize() int64 {
 	return info.Size()
 }
 
-// Get returns a value of kvStore; ok is false where the key is missing or its value NULL.
+// Get returns a value of kvStore; ok is false where the key is missing or its value NULL. A missing key is looked for in the index alone.
 func (s *Store) Get(key string) (value []byte, ok bool, err error) {
-	err = s.db.Query("SELECT value FROM kvStore WHERE key=?1", func(q *Stmt) error {
-		if v := q.Value(0); v.Type != format.Null {
-			value, ok = format.AppendTemplate(nil, v), true
-		}
+	if !s.schema.keyIndex["sqlite_autoindex_kvStore_1"] {
+		err = s.db.Query("SELECT value FROM kvStore WHERE key=?1", func(q *Stmt) error { value, ok = valueOf(q, 0); return nil }, key)
+		return value, ok, err
+	}
+	rowid := int64(-1)
+	err = s.db.Query("SELECT rowid FROM kvStore WHERE key=?1", func(q *Stmt) error { rowid = q.Int(0); return nil }, key)
+	if err != nil || rowid < 0 {
+		return nil, false, err
+	}
+	// In one query the engine would take the key from the index and believe that the row is that key's.
+	there := false
+	err = s.db.Query("SELECT key, value FROM kvStore WHERE rowid=?1", func(q *Stmt) error {
+		there = q.Text(0) == key
+		value, ok = valueOf(q, 1)
 		return nil
-	}, key)
-	return value, ok, err
+	}, rowid)
+	if err == nil && !there {
+		err = s.keyDamaged(key)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return value, ok, nil
+}
+
+func valueOf(q *Stmt, i int) (value []byte, ok bool) {
+	v := q.Value(i)
+	return format.AppendTemplate(nil, v), v.Type != format.Null
+}
+
+func (s *Store) keyDamaged(key string) error {
+	return &IndexError{s.path, "kvStore", errorf(ErrDamaged, "kvStore and its index differ about the key %s", quoted(key))}
 }
 
 // Height is the committed block height: JavaScript's Number(host.height) || 0.
 func (s *Store) Height() (float64, error) {
-	v, _, err := s.Get("host.height")
+	v, ok, err := s.Get("host.height")
+	if err == nil && !ok { // every store that ever committed has one
+		err = s.db.Query("SELECT 1 FROM kvStore NOT INDEXED WHERE key='host.height' AND value IS NOT NULL", func(*Stmt) error {
+			return s.keyDamaged("host.height")
+		})
+	}
 	if err != nil {
 		return 0, err
 	}

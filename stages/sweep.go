@@ -521,18 +521,7 @@ func (w *sweep) add(tree int, rowid int64, key []format.Value) {
 	if !w.fold || len(key[0].Bytes) > w.usable/foldLimit {
 		return
 	}
-	var h maphash.Hash
-	h.SetSeed(w.seed)
-	var n [25]byte
-	n[0] = byte(key[0].Type)
-	binary.LittleEndian.PutUint64(n[1:], uint64(key[0].Int))
-	binary.LittleEndian.PutUint64(n[9:], uint64(rowid))
-	if len(key) > 1 {
-		binary.LittleEndian.PutUint64(n[17:], uint64(key[1].Int))
-	}
-	h.Write(n[:])
-	h.Write(key[0].Bytes)
-	w.sums[tree] += h.Sum64()
+	w.sums[tree] += keySum(w.seed, rowid, key)
 }
 
 // agree compares the tables with their indexes, and asks defect about each that differs.
@@ -542,12 +531,7 @@ func (w *sweep) agree(defect func(error) error) error {
 		if w.damaged[table] || w.damaged[index] {
 			continue
 		}
-		var err error
-		if w.counts[table] != w.counts[index] {
-			err = fmt.Errorf("%s has %d rows, its index %d entries: %w", treeNames[table], w.counts[table], w.counts[index], ErrDamaged)
-		} else if w.sums[table] != w.sums[index] {
-			err = fmt.Errorf("the rows of %s and the entries of its index differ: %w", treeNames[table], ErrDamaged)
-		}
+		err := indexDiffers(treeNames[table], w.counts[table], w.counts[index], w.sums[table], w.sums[index])
 		if err != nil {
 			if err := defect(&IndexError{w.db.path, treeNames[table], err}); err != nil {
 				return err
