@@ -202,7 +202,7 @@ func TestBesideNode(t *testing.T) {
 			dir, fixed := chainStore(t, kind), fixedArchive(t, kind)
 			node := startNode(t, dir, name)
 			node.ask("run")
-			began, rounds := time.Now(), 27
+			began, rounds := time.Now(), 18
 			if testing.Short() {
 				rounds = 9
 			}
@@ -250,16 +250,129 @@ func (l readerLog) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// atEach has a node do something at the operations that at says, as they are counted.
-func atEach(t *testing.T, dir string, node *otherNode, at func(n int) (lines []string)) (fs *stages.FS, count *int) {
+// steps are the operations at which a test does something: all of the first ones, in which a store is opened, and then so many as to be done
+// soon. Without -short, BESIDE_ALL=1 takes all of them.
+func steps(t *testing.T, operations, want int) (list []int) {
+	t.Helper()
+	const opening = 24
+	step := max(1, (operations-opening)/want)
+	if os.Getenv("BESIDE_ALL") != "" {
+		step = 1
+	}
+	for n := 0; n < operations; n++ {
+		if n < opening || (n-opening)%step == 0 {
+			list = append(list, n)
+		}
+	}
+	if testing.Short() {
+		list = slices.DeleteFunc(list, func(n int) bool { return n%4 > 0 })
+	}
+	return list
+}
+
+// atOperation does something ahead of operation n, and counts them.
+func atOperation(t *testing.T, dir string, do func(n int)) (fs *stages.FS, count *int) {
 	var mu sync.Mutex
 	count = new(int)
 	return notWritten(t, dir, func() {
 		mu.Lock()
 		defer mu.Unlock()
-		for _, line := range at(*count) {
-			node.ask(line)
-		}
+		do(*count)
 		*count++
 	}), count
+}
+
+// With a commit ahead of every operation, and a checkpoint ahead of every seventh, nothing of a later commit is seen.
+func TestBesideNodeAtEveryOperation(t *testing.T) {
+	for _, name := range []string{"checkpoints of every kind", "vacuum"} {
+		kind := chainNodes[name]
+		dir, fixed := chainStore(t, kind), fixedArchive(t, kind)
+		node := startNode(t, dir, name)
+		made, _ := node.ask("commit 50")
+		var list []seen
+		commits := 0
+		for n := range 9 {
+			r, how := ways(n, kind.prunes)
+			what := fmt.Sprintf("%s in mode %s by %s (%d)", r.name, how.mode, how.reader, n)
+			how.fixed = fixed
+			how.fs, _ = atOperation(t, dir, func(n int) {
+				if n < 60 || n%20 == 0 && n < 2000 {
+					made, _ = node.ask("commit 1")
+					commits++
+				}
+			})
+			before := made
+			height, result, err := r.read(t, dir, how)
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			if height < float64(before) || height > float64(before)+40 {
+				t.Errorf("%s: height %v, from %d to %d", what, height, before, made)
+			}
+			list = append(list, seen{what, int(height), r, how, result})
+		}
+		t.Logf("%s: %d commits at operations of 9 readings", name, commits)
+		if commits < 300 {
+			t.Error("that is too few")
+		}
+		check(t, kind, list)
+	}
+}
+
+// Whatever the node does, and whenever: an export is of the commit at which it opened the store.
+func TestBesideNodeBursts(t *testing.T) {
+	kind := chainNode{build: []string{"page_size=1024", "journal_mode=WAL"}}
+	for name, lines := range map[string][]string{
+		"many commits, and the log begins anew": {"commit 12", "PRAGMA wal_checkpoint(RESTART)", "commit 3", "PRAGMA wal_checkpoint(TRUNCATE)"},
+		"the log is cut, and grows":             {"PRAGMA wal_checkpoint(TRUNCATE)", "commit 10"},
+		"vacuum":                                {"VACUUM", "PRAGMA wal_checkpoint(RESTART)", "commit 1", "PRAGMA wal_checkpoint(RESTART)", "commit 1"},
+		"the node is stopped, and started":      {"restart", "commit 2"},
+		"the node is killed, and started":       {"kill", "commit 2", "PRAGMA wal_checkpoint(TRUNCATE)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := chainStore(t, kind)
+			node := startNode(t, dir, "")
+			node.ask("commit 30")
+			var count *int
+			var list []seen
+			do := func(line string) {
+				if line != "kill" {
+					if _, said := node.ask(line); strings.Contains(said, "error") {
+						t.Errorf("%s: %s", line, said)
+					}
+					return
+				}
+				for _, line := range []string{"PRAGMA cache_size=1", "BEGIN IMMEDIATE", "UPDATE kvStore SET value='never committed'"} {
+					node.ask(line)
+				}
+				node.kill()
+				node = startNode(t, dir, "")
+			}
+			operations, want := 1<<20, 12
+			if lines[0] == "kill" {
+				want = 5
+			}
+			for at := []int{operations}; len(at) > 0; at = at[1:] {
+				r, how := readings[len(list)%2], readHow{mode: format.Archival, reader: []string{ReaderSweep, ReaderSweep, ReaderEngine}[len(list)%3]}
+				how.fs, count = atOperation(t, dir, func(n int) {
+					if n == at[0] {
+						for _, line := range lines {
+							do(line)
+						}
+					}
+				})
+				height, result, err := r.read(t, dir, how)
+				if err != nil {
+					t.Fatalf("%s by %s at operation %d: %v", r.name, how.reader, at[0], err)
+				}
+				list = append(list, seen{fmt.Sprintf("%s by %s at operation %d", r.name, how.reader, at[0]), int(height), r, how, result})
+				if at[0] == operations { // the first one counts them
+					at = append(at, steps(t, *count, want)...)
+				}
+			}
+			made, _ := node.ask("stop")
+			t.Logf("at %d of %d operations, %d commits", len(list)-1, *count, made)
+			check(t, kind, list)
+		})
+	}
 }
