@@ -42,9 +42,9 @@ func (m *Metadata) lacks(mode format.ArtifactMode) error {
 }
 
 func (m *Metadata) missingBundles() (ids []string) {
-	for _, b := range m.bundles {
-		if !b.stored {
-			ids = append(ids, b.id)
+	for i, id := range m.bundles {
+		if !m.stored[bundleRecord][i] {
+			ids = append(ids, id)
 		}
 	}
 	slices.Sort(ids)
@@ -52,8 +52,8 @@ func (m *Metadata) missingBundles() (ids []string) {
 }
 
 func (m *Metadata) prunedSnapshots() (vatIDs []string) {
-	for _, s := range m.snapshots {
-		if s.inUse && !s.stored {
+	for i := range m.snapshots.len() {
+		if s := m.snapshots.at(i); s.inUse && !m.stored[snapshotRecord][i] {
 			vatIDs = append(vatIDs, m.vats[s.vat].id)
 		}
 	}
@@ -98,7 +98,7 @@ func spanText(s format.Span) string {
 
 // needs is the range of items of a vat that a mode needs; known is false where it is NULL, so that no number of items is enough.
 func (m *Metadata) needs(v *vatRow, mode format.ArtifactMode) (from, to int64, known bool) {
-	span := &m.spans[v.current]
+	span := m.spans.at(v.current)
 	switch mode {
 	case format.Replay:
 		return v.start, span.end, span.hasEnd && v.startKnown
@@ -111,7 +111,7 @@ func (m *Metadata) needs(v *vatRow, mode format.ArtifactMode) (from, to int64, k
 // storedItems counts the items of a vat in [from, to) that were imported: spans are imported whole, and no two that share an item.
 func (m *Metadata) storedItems(v *vatRow, from, to int64) (n int64) {
 	for _, i := range v.spans {
-		if s := &m.spans[i]; s.stored {
+		if s := m.spans.at(int(i)); m.stored[spanRecord][i] {
 			n += max(0, min(to, s.end)-max(from, s.start))
 		}
 	}
@@ -150,8 +150,8 @@ func (m *Metadata) gaps(v *vatRow, from, to int64) (list []string) {
 		}
 	}
 	for _, i := range v.spans {
-		s := &m.spans[i]
-		if !s.stored || s.end <= at || s.start >= to {
+		s := m.spans.at(int(i))
+		if !m.stored[spanRecord][i] || s.end <= at || s.start >= to {
 			continue
 		}
 		gap(min(s.start, to))

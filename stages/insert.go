@@ -313,12 +313,12 @@ func insertMetadata(ctx context.Context, db *DB, m *Metadata, choose func(kind r
 		return nil
 	}
 	err := each(bundleRecord, len(m.bundles), "INSERT INTO bundles (bundleID, bundle) VALUES (?, NULL)", func(i int) []any {
-		return []any{m.bundles[i].id}
+		return []any{m.bundles[i]}
 	})
 	if err != nil {
 		return err
 	}
-	err = each(snapshotRecord, len(m.snapshots), "INSERT INTO snapshots (vatID, snapPos, hash, inUse) VALUES (?, ?, ?, ?)", func(i int) []any {
+	err = each(snapshotRecord, m.snapshots.len(), "INSERT INTO snapshots (vatID, snapPos, hash, inUse) VALUES (?, ?, ?, ?)", func(i int) []any {
 		r := m.Snapshot(i)
 		return []any{r.VatID, r.Pos, r.Hash, oneOrNull(r.InUse)}
 	})
@@ -326,7 +326,7 @@ func insertMetadata(ctx context.Context, db *DB, m *Metadata, choose func(kind r
 		return err
 	}
 	const spans = "INSERT INTO transcriptSpans (vatID, startPos, endPos, hash, isCurrent, incarnation) VALUES (?, ?, ?, ?, ?, ?)"
-	return each(spanRecord, len(m.spans), spans, func(i int) []any {
+	return each(spanRecord, m.spans.len(), spans, func(i int) []any {
 		r := m.Span(i)
 		return []any{r.VatID, r.Start, nullable(r.End), r.Hash, oneOrNull(r.Current), nullable(r.Incarnation)}
 	})

@@ -47,7 +47,10 @@ func (m *Metadata) takeBad() {
 	}
 	slices.SortFunc(list, func(x, y bad) int { return cmp.Compare(x.seq, y.seq) })
 	for _, b := range list {
-		m.kill(b.at)
+		if m.logs != nil {
+			*m.logs[b.at.kind].gone.at(int(b.at.at)) = true
+		}
+		delete(m.bad, b.at)
 		m.found(b.err)
 	}
 }
@@ -65,12 +68,12 @@ func (m *Metadata) Inspect(found func(error), odd func(string)) {
 	}
 	inUse := make([][]uint32, len(m.vats))
 	for _, i := range m.snapOrder {
-		if s := &m.snapshots[i]; s.inUse {
+		if s := m.snapshots.at(int(i)); s.inUse {
 			inUse[s.vat] = append(inUse[s.vat], i)
 		}
 	}
 	for n, i := range m.snapOrder {
-		if s := &m.snapshots[i]; n > 0 && s.vat == m.snapshots[m.snapOrder[n-1]].vat && s.pos == m.snapshots[m.snapOrder[n-1]].pos {
+		if s := m.snapshots.at(int(i)); n > 0 && s.vat == m.snapshots.at(int(m.snapOrder[n-1])).vat && s.pos == m.snapshots.at(int(m.snapOrder[n-1])).pos {
 			found(&ArtifactError{string(format.AppendSnapshotName(nil, m.vats[s.vat].id, s.pos)), errorf(format.ErrDuplicate, "two records are about it")})
 		}
 	}
@@ -89,7 +92,7 @@ func (m *Metadata) Inspect(found func(error), odd func(string)) {
 		names, ok := currents[v.id]
 		m.inspectCurrent(v, inUse[i], names, ok, found)
 		if len(inUse[i]) == 1 && v.current >= 0 {
-			pos, start := m.snapshots[inUse[i][0]].pos, m.spans[v.current].start
+			pos, start := m.snapshots.at(int(inUse[i][0])).pos, m.spans.at(v.current).start
 			if pos+1 != start {
 				odd(fmt.Sprintf("vat %s: the snapshot in use is at %d, its current span begins at %d", v.id, pos, start))
 			}
@@ -112,7 +115,7 @@ func someOf(list []string) string {
 // inspectSpans compares the spans of a vat.
 func (m *Metadata) inspectSpans(v *vatRow, found func(error)) {
 	for n, i := range v.spans {
-		s := &m.spans[i]
+		s := m.spans.at(int(i))
 		name := spanName(m.Span(int(i)))
 		wrong := func(text string, args ...any) { found(&ArtifactError{name, errorf(format.ErrMismatch, text, args...)}) }
 		switch {
@@ -127,7 +130,7 @@ func (m *Metadata) inspectSpans(v *vatRow, found func(error)) {
 		if n == 0 {
 			continue
 		}
-		before := &m.spans[v.spans[n-1]]
+		before := m.spans.at(int(v.spans[n-1]))
 		switch {
 		case !before.hasEnd || before.end == s.start:
 		case before.start == s.start:
@@ -150,7 +153,7 @@ func (m *Metadata) inspectCurrent(v *vatRow, inUse []uint32, names string, there
 	key := fmt.Sprintf("snapshot.%s.current", v.id)
 	var used []string
 	for _, i := range inUse {
-		used = append(used, string(format.AppendSnapshotName(nil, v.id, m.snapshots[i].pos)))
+		used = append(used, string(format.AppendSnapshotName(nil, v.id, m.snapshots.at(int(i)).pos)))
 	}
 	switch {
 	case len(used) > 1:
@@ -173,7 +176,7 @@ func (m *Metadata) Missing(mode format.ArtifactMode, found func(error)) {
 		return
 	}
 	for _, i := range m.snapOrder {
-		if s := &m.snapshots[i]; s.inUse && !s.stored {
+		if s := m.snapshots.at(int(i)); s.inUse && !m.stored[snapshotRecord][i] {
 			missing(string(format.AppendSnapshotName(nil, m.vats[s.vat].id, s.pos)))
 		}
 	}
@@ -181,19 +184,19 @@ func (m *Metadata) Missing(mode format.ArtifactMode, found func(error)) {
 		v := &m.vats[i]
 		from, to, known := m.needs(v, mode)
 		for n, j := range v.spans {
-			s := &m.spans[j]
-			if n > 0 && m.spans[v.spans[n-1]].start == s.start {
+			s := m.spans.at(int(j))
+			if n > 0 && m.spans.at(int(v.spans[n-1])).start == s.start {
 				continue // Inspect says that there are two
 			}
 			empty := int(j) == v.current && s.start == s.end // needed for its record alone
-			if known && !s.stored && s.hasEnd && (s.start < to && s.end > from || empty) {
+			if known && !m.stored[spanRecord][j] && s.hasEnd && (s.start < to && s.end > from || empty) {
 				missing(spanName(m.Span(int(j))))
 			}
 		}
 	}
-	for i := range m.bundles {
-		if b := &m.bundles[i]; !b.stored {
-			missing(string(format.AppendBundleName(nil, b.id)))
+	for i, id := range m.bundles {
+		if !m.stored[bundleRecord][i] {
+			missing(string(format.AppendBundleName(nil, id)))
 		}
 	}
 }

@@ -178,10 +178,12 @@ func (p *Plan) Uncounted(mode format.ArtifactMode, ok func(vatID string) bool, f
 	}
 }
 
-// StoreMetadata collects the records of a store, which take size bytes as export data. found is told, one by one, of those that are none,
-// and of such as may be there only once.
+// StoreMetadata collects the records of a store, which take size bytes as export data, without hashes: nothing is compared with them here. found
+// is told, one by one, of those that are none, and of such as may be there only once. Of two rows of one key both are kept: Inspect says what
+// is wrong with that.
 func StoreMetadata(ctx context.Context, s *Store, found func(error)) (m *Metadata, size int64, err error) {
 	m = NewInspection(found)
+	m.logs = nil
 	var entry format.Entry
 	err = EachMetadataLine(ctx, s, func(lines []byte) error {
 		size += int64(len(lines))
@@ -191,11 +193,9 @@ func StoreMetadata(ctx context.Context, s *Store, found func(error)) (m *Metadat
 			}
 			r := parseRecordLine(&entry, false)
 			r.checkKey(&entry)
-			if _, twice := m.index[r.key]; twice && r.kind == bundleRecord {
+			if n := len(m.bundles); r.kind == bundleRecord && n > 0 && m.bundles[n-1] == r.bundle {
 				found(errorf(format.ErrDuplicate, "two rows for the record %s", entry.Key))
-			}
-			for m.index[r.key] != (recordAt{}) {
-				r.key[0]++ // both are kept: Inspect says what is wrong with that
+				continue
 			}
 			m.Add(r)
 		}

@@ -54,7 +54,7 @@ func TestMetadataOrder(t *testing.T) {
 			continue
 		}
 		var got []string
-		for i := range m.spans {
+		for i := range m.spans.len() {
 			s := m.Span(i)
 			got = append(got, fmt.Sprintf("%s.%d.%d", s.VatID, s.Start, s.End.V))
 			if at, ok := m.findSpan(s.VatID, s.Start); !ok || at != i || s.Hash != aHash {
@@ -77,7 +77,7 @@ func TestMetadataOddHashes(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for i := range m.snapshots {
+	for i := range m.snapshots.len() {
 		got = append(got, m.Snapshot(i).Hash)
 	}
 	if want := []string{strings.ToUpper(aHash), "y", aHash}; fmt.Sprint(got) != fmt.Sprint(want) {
@@ -111,7 +111,7 @@ func TestMetadataErrors(t *testing.T) {
 // storedSpans marks spans as imported.
 func storedSpans(m *Metadata, at ...int) *Metadata {
 	for _, i := range at {
-		m.spans[i].stored = true
+		m.markStored(spanRecord, i)
 	}
 	return m
 }
@@ -213,5 +213,65 @@ func TestCreateStatements(t *testing.T) {
 	height := ""
 	if err := db.Query("SELECT value FROM kvStore WHERE key = 'host.height'", func(q *Stmt) error { height = q.Text(0); return nil }); err != nil || height != "1e+21" {
 		t.Errorf("host.height %q, %v", height, err)
+	}
+}
+
+// However often the same few records come, they take no more room than those; what many lines say in their order is the same as of a map.
+func TestMetadataRepeated(t *testing.T) {
+	m, want := NewMetadata(), map[string]int{}
+	var e format.Entry
+	most := 0
+	for i := range 5 * lookThrough {
+		vat, start := fmt.Sprint("v", i%7), i*i%11
+		line, key := spanLine(vat, start, i+100, false, "0"), fmt.Sprintf("%s.%d", vat, start)
+		want[key] = i + 100
+		if i%5 == 3 {
+			line = fmt.Sprintf(`["transcript.%s",null]`, key)
+			delete(want, key)
+		}
+		if err := format.ParseLine([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		m.Add(parseRecordLine(&e, false))
+		most = max(most, m.spans.len())
+	}
+	if most > lookThrough {
+		t.Errorf("%d rows for 77 records", most)
+	}
+	if err := m.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range m.spans.len() {
+		s := m.Span(i)
+		key := fmt.Sprintf("%s.%d", s.VatID, s.Start)
+		if int(s.End.V) != want[key] || s.Hash != aHash {
+			t.Errorf("%s ends at %d, want %d; hash %s", key, s.End.V, want[key], s.Hash)
+		}
+		delete(want, key)
+	}
+	if len(want) > 0 {
+		t.Errorf("%v are missing", want)
+	}
+}
+
+func TestRowList(t *testing.T) {
+	var l rowList[int]
+	for i := range 3*rowPart + 1 {
+		l.add(i)
+	}
+	for _, n := range []int{3*rowPart + 1, 3 * rowPart, rowPart + 5, 0} {
+		l.truncate(n)
+		if l.len() != n || len(l.parts) != (n+rowPart-1)/rowPart {
+			t.Errorf("%d rows in %d parts, want %d", l.len(), len(l.parts), n)
+		}
+		for i := range n {
+			if *l.at(i) != i {
+				t.Fatalf("row %d is %d", i, *l.at(i))
+			}
+		}
+	}
+	l.add(7)
+	if *l.at(0) != 7 {
+		t.Error(*l.at(0))
 	}
 }

@@ -135,7 +135,7 @@ func (l *lookup) close() {
 func (l *lookup) check(kind recordKind, i int) (there bool, err error) {
 	switch kind {
 	case bundleRecord:
-		id := l.m.bundles[i].id
+		id := l.m.bundles[i]
 		there, err := first(l.bundle, nil, id)
 		if err == nil && !there {
 			err = errorf(format.ErrMismatch, "unexpected new bundle record for %s during repair", id)

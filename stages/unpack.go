@@ -182,7 +182,7 @@ func (a *Artifacts) Wanted(name string) (bool, error) {
 		if !ok {
 			return false, errorf(format.ErrMismatch, "no metadata for transcript span %s", name)
 		}
-		span := &a.meta.spans[i]
+		span := a.meta.spans.at(i)
 		if !span.hasEnd || span.end != n.End {
 			return false, errorf(format.ErrMismatch, "artifact %s: Expected %s is same as %d (metadata and name: where the span ends)",
 				name, nullText(a.meta.Span(i).End), n.End)
@@ -193,7 +193,7 @@ func (a *Artifacts) Wanted(name string) (bool, error) {
 		if !ok {
 			return false, errorf(format.ErrMismatch, "no metadata for snapshot %s", name)
 		}
-		return a.meta.snapshots[i].inUse || a.o.Mode == format.Debug, nil
+		return a.meta.snapshots.at(i).inUse || a.o.Mode == format.Debug, nil
 	}
 	if _, ok := a.meta.bundleAt[n.BundleID]; !ok {
 		return false, errorf(format.ErrMismatch, "missing %s", n.BundleID)
