@@ -98,7 +98,7 @@ func benchExportData(b *testing.B, in *inputs) {
 	for b.Loop() {
 		lines := stages.NewLink(4, (*stages.Chunk).Release)
 		f := newFlow(b)
-		f.stage(1, func(ctx context.Context) error { return stages.WriteLines(ctx, s, sorter, lines) }, lines)
+		f.stage(1, func(ctx context.Context) error { return stages.WriteLines(ctx, s, sorter, nil, lines) }, lines)
 		f.stage(1, func(ctx context.Context) error { return drop(ctx, lines) })
 		f.wait(b)
 	}

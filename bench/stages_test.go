@@ -115,7 +115,7 @@ func (p *packing) tar(tb testing.TB) []byte {
 func merged(tb testing.TB, s *stages.Store, sorter *stages.KVSorter) (lines []byte) {
 	link := stages.NewLink(4, (*stages.Chunk).Release)
 	f := newFlow(tb)
-	f.stage(1, func(ctx context.Context) error { return stages.WriteLines(ctx, s, sorter, link) }, link)
+	f.stage(1, func(ctx context.Context) error { return stages.WriteLines(ctx, s, sorter, nil, link) }, link)
 	f.stage(1, func(ctx context.Context) error {
 		return stages.Each(ctx, link, func(c *stages.Chunk) error {
 			defer c.Release()

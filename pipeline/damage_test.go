@@ -54,17 +54,17 @@ func wornStore(t *testing.T) string {
 	return b.Dir
 }
 
-// storeReading is a command that reads a store: what it gives, by the names of its parts. What an import or a copy gives is the text of the new store.
-type storeReading struct {
+// damageReading is a command that reads a store: what it gives, by the names of its parts. What an import or a copy gives is the text of the new store.
+type damageReading struct {
 	name string
 	read func(t *testing.T, state string) (map[string]string, error)
 }
 
-// readings are all of them; whole is an export of the store as it was.
-func readings(whole string) []storeReading {
+// damageReadings are all of them; whole is an export of the store as it was.
+func damageReadings(whole string) []damageReading {
 	ctx := context.Background()
-	by := func(name, reader string, mode format.ArtifactMode) storeReading {
-		return storeReading{name, func(t *testing.T, state string) (map[string]string, error) {
+	by := func(name, reader string, mode format.ArtifactMode) damageReading {
+		return damageReading{name, func(t *testing.T, state string) (map[string]string, error) {
 			return exportBy(t, reader, ExportOptions{StateDir: state, ArtifactMode: mode})
 		}}
 	}
@@ -74,7 +74,7 @@ func readings(whole string) []storeReading {
 		_, err := Verify(ctx, o)
 		return nil, errors.Join(append(found, err)...)
 	}
-	return []storeReading{
+	return []damageReading{
 		by("export by sweep", ReaderSweep, format.Archival),
 		by("export by engine", ReaderEngine, format.Archival),
 		by("export by index", readerIndex, format.Operational),
@@ -133,7 +133,7 @@ func exportBy(t *testing.T, reader string, o ExportOptions) (map[string]string, 
 		return nil, err
 	}
 	o.Reader = reader
-	_, err = exportOnce(context.Background(), o, store, newDirSink)
+	_, err = exportOnce(context.Background(), o, store, func(o *ExportOptions) (sink, error) { return newDirSink(context.Background(), o) })
 	if err = errors.Join(err, store.Close()); err != nil {
 		nothingLeft(t, o.ExportDir)
 		return nil, err
@@ -233,7 +233,7 @@ func TestDamagedPages(t *testing.T) {
 	if _, err := Export(context.Background(), ExportOptions{StateDir: state, ExportDir: whole, ArtifactMode: format.Archival, ExportDataMode: format.All}); err != nil {
 		t.Fatal(err)
 	}
-	all := readings(whole)
+	all := damageReadings(whole)
 	want := make([]map[string]string, len(all))
 	for i, x := range all {
 		var err error
@@ -250,7 +250,7 @@ func TestDamagedPages(t *testing.T) {
 	pages, patterns := damagedPages(t, state, step, func(what string) {
 		k++
 		find := func(name string) bool {
-			i := slices.IndexFunc(all, func(x storeReading) bool { return x.name == name })
+			i := slices.IndexFunc(all, func(x damageReading) bool { return x.name == name })
 			_, err := all[i].read(t, state)
 			return err != nil
 		}

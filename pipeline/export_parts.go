@@ -35,6 +35,8 @@ type export struct {
 	queue *stages.Ordered[*stages.Artifact, stages.Part] // if it does
 	lines *stages.Link[*stages.Chunk]                    // the export data, if withData
 
+	genesis *format.GenesisHash // of the export data; nil where nobody asked
+
 	defects struct {
 		sync.Mutex
 		list []string
@@ -59,6 +61,9 @@ func newExport(o ExportOptions, store *stages.Store, plan *stages.Plan, sink sin
 	}
 	x.sorter = stages.NewKVSorter(temp, o.fs)
 	x.sorter.Count = x.wants.size
+	if o.HashGenesis {
+		x.genesis = format.NewGenesisHash()
+	}
 	x.lines = stages.NewLink(4, (*stages.Chunk).Release)
 	x.artifacts = stages.NewLink[*stages.Artifact](8, nil)
 	x.heaps = stages.NewLink[*stages.Artifact](1, nil)
@@ -143,7 +148,7 @@ func (x *export) exportData(ctx context.Context) error {
 	if err := x.sorted.wait(ctx); err != nil {
 		return err
 	}
-	return stages.WriteLines(ctx, x.store, x.sorter, x.lines)
+	return stages.WriteLines(ctx, x.store, x.sorter, x.genesis, x.lines)
 }
 
 // send gives a part to the writer that has the artifact.
@@ -221,6 +226,12 @@ func (x *export) summary() Summary {
 	}
 	s.Defects = append([]string{}, x.defects.list...)
 	s.Warnings = append(append([]string{}, x.check.Warnings()...), x.plan.Untiled()...)
+	if x.genesis != nil {
+		var err error
+		if s.GenesisHash, err = x.genesis.Sum(); err != nil {
+			s.Warnings = append(s.Warnings, fmt.Sprintf("the export data has no genesis hash: %v", err))
+		}
+	}
 	return s
 }
 
@@ -251,6 +262,9 @@ func (o *ExportOptions) defaults() (err error) {
 	}
 	if _, err := format.ParseExportDataMode(string(o.ExportDataMode), false); err != nil {
 		return err
+	}
+	if o.HashGenesis && o.ExportDataMode != format.All {
+		return errors.New("a genesis hash is of the export data, which this export leaves out")
 	}
 	if o.Reader == "" {
 		o.Reader = ReaderSweep

@@ -87,6 +87,7 @@ func (x *importer) stages(ctx context.Context, sink stages.Sink, temp string, mo
 	parts := stages.NewArtifacts(x.unpackOptions(temp, mode), x.meta)
 	head.MaxItem = x.o.MaxItem
 	tail := head.Then(stages.KVLines)
+	x.full(head, tail).Genesis = x.o.genesis()
 	known, read := make(chan struct{}), make(chan struct{})
 	insert := &stages.Insert{
 		Sink: sink, Meta: x.meta, Progress: x.progress(),

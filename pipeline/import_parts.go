@@ -46,6 +46,9 @@ func (o *ImportOptions) defaults() (err error) {
 	if o.Writer != "" && o.Writer != WriterInserts && o.Writer != WriterPages {
 		return fmt.Errorf("unknown writer %q: %s or %s", o.Writer, WriterInserts, WriterPages)
 	}
+	if err := o.Trust.parse(); err != nil {
+		return err
+	}
 	o.Workers = workers(o.Workers)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -123,7 +126,30 @@ func (x *importer) readHead(ctx context.Context, to *stages.ExportData) error {
 	if err != nil {
 		return err
 	}
-	return x.readExportData(ctx, r, size, to)
+	if err := x.readExportData(ctx, r, size, to); err != nil || x.src.Manifest().ArtifactsLater {
+		return err
+	}
+	return x.trust(to)
+}
+
+// full is the export data as a whole.
+func (x *importer) full(head, tail *stages.ExportData) *stages.ExportData {
+	if x.src.Manifest().ArtifactsLater {
+		return tail
+	}
+	return head
+}
+
+// trust compares all of the export data, which was just read, with what it is expected to be. It comes before anything is taken of the artifacts
+// behind it, and in any case before anything is committed.
+func (x *importer) trust(data *stages.ExportData) error {
+	h := hashesOf(data)
+	x.sum.GenesisHash = h.genesis
+	wrong, warning := x.o.Trust.check(h)
+	if warning != "" {
+		x.warn(warning)
+	}
+	return errors.Join(wrong...)
 }
 
 // headName is what the head is called in errors.
@@ -168,6 +194,9 @@ func (x *importer) readTail(ctx context.Context, read <-chan struct{}, to *stage
 	}
 	if r != nil {
 		if err := x.readExportData(ctx, r, size, to); err != nil {
+			return err
+		}
+		if err := x.trust(to); err != nil {
 			return err
 		}
 	}

@@ -59,6 +59,8 @@ type ExportOptions struct {
 	// without an end in between.
 	Resume bool
 
+	HashGenesis bool // tell the genesis hash of the export data, see format.GenesisHash
+
 	NoVerify  bool   // report what is wrong in Summary.Defects instead of failing
 	Checksums bool   // add a SHA256SUMS
 	Reader    string // ReaderSweep or ReaderEngine; "" means ReaderSweep
@@ -94,6 +96,8 @@ type ImportOptions struct {
 	// nothing; zero is checked, unlike on export, as in the reference.
 	CheckBlockHeight *float64
 
+	Trust // which export data it must be
+
 	NoCheck bool   // leave out PRAGMA quick_check of the new store
 	KeepOld bool   // keep the old database under a name that says its height
 	Writer  string // WriterInserts or WriterPages; "" means WriterInserts
@@ -127,6 +131,8 @@ type Summary struct {
 	Seconds          float64 `json:"seconds"`          // wall-clock time
 	MBPerSecond      float64 `json:"mbPerSecond"`      // Bytes by Seconds, in 10^6 bytes
 	ExportDataSHA256 string  `json:"exportDataSHA256"` // hex; "" without export data
+
+	GenesisHash string `json:"genesisHash,omitempty"` // of the export data, where it was asked for
 
 	LogGrowth
 

@@ -57,6 +57,7 @@ func (x *importer) readMetadata(ctx context.Context) error {
 	head := stages.NewExportData(n, stages.RepairLines)
 	head.MaxItem = x.o.MaxItem
 	tail := head.Then(stages.RepairLines)
+	x.full(head, tail).Genesis = x.o.genesis()
 	headLines, tailLines := 0, 0
 	read := make(chan struct{})
 	r.stage("read export data", func(ctx context.Context) error { return x.readHead(ctx, head) }, head)

@@ -25,6 +25,9 @@ type VerifyOptions struct {
 	// most complete of archival, replay and operational whose first and last items are there.
 	ArtifactMode format.ArtifactMode
 
+	// Trust is for the export data of an export, or for that of an export that would be made of a store.
+	Trust
+
 	// Deep adds to a state directory the engine's integrity check and the comparison of each table with each of its indexes.
 	Deep bool
 
@@ -70,6 +73,10 @@ type VerifyReport struct {
 	Items     int64 `json:"items"`  // transcript items in the spans
 	KVRows    int64 `json:"kvRows"` // kvStore rows in the export data
 	Bytes     int64 `json:"bytes"`  // export data and artifacts, uncompressed
+
+	// Hashes of the export data, as far as they were computed: that of a file always, the others where they were asked for.
+	ExportDataSHA256 string `json:"exportDataSHA256,omitempty"` // hex
+	GenesisHash      string `json:"genesisHash,omitempty"`
 
 	Seconds     float64 `json:"seconds"`     // wall-clock time
 	MBPerSecond float64 `json:"mbPerSecond"` // Bytes by Seconds, in 10^6 bytes
@@ -142,6 +149,9 @@ func (v *verify) defaults() error {
 			return err
 		}
 	}
+	if err := o.Trust.parse(); err != nil {
+		return err
+	}
 	o.Workers = workers(o.Workers)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -196,6 +206,18 @@ func (v *verify) vatHasDefect(vatID string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.vats[vatID]
+}
+
+// trust compares the export data with what it is expected to be.
+func (v *verify) trust(h dataHashes) {
+	v.report.ExportDataSHA256, v.report.GenesisHash = h.sha256, h.genesis
+	wrong, warning := v.o.Trust.check(h)
+	for _, err := range wrong {
+		v.note(err)
+	}
+	if warning != "" {
+		v.warn(warning)
+	}
 }
 
 // warn notes what is no defect.

@@ -49,6 +49,7 @@ func (v *verify) export(ctx context.Context) (err error) {
 		return err
 	}
 	x.count()
+	x.trust(x.dataHashes())
 	x.atIndex()
 	x.complete()
 	return x.leftOver()
@@ -132,6 +133,7 @@ func (x *verifyExport) stages(ctx context.Context) error {
 	x.head = stages.NewExportData(n, stages.AllLines)
 	x.head.Defect, x.head.MaxItem = v.defect, v.o.MaxItem
 	x.tail = x.head.Then(stages.KVLines)
+	x.full().Genesis = v.o.genesis()
 	x.meta = stages.NewInspection(v.note)
 	x.parts = stages.NewArtifacts(stages.UnpackOptions{
 		Workers: n, Mode: format.Debug, TempDir: v.temp(), FS: v.o.fs, MaxItem: v.o.MaxItem,
@@ -294,6 +296,21 @@ func (x *verifyExport) count() {
 		data = x.tail
 	}
 	r.Bytes += data.Bytes()
+}
+
+// full is the export data as a whole.
+func (x *verifyExport) full() *stages.ExportData {
+	if x.src.Manifest().ArtifactsLater {
+		return x.tail
+	}
+	return x.head
+}
+
+func (x *verifyExport) dataHashes() dataHashes {
+	if x.src.Manifest().Data == "" {
+		return dataHashes{err: ErrNoExportData}
+	}
+	return hashesOf(x.full())
 }
 
 // nowhere is the store of a verification.

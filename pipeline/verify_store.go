@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -32,6 +33,7 @@ type verifyStore struct {
 	items  atomic.Int64
 	bytes  atomic.Int64
 	cut    atomic.Bool // the rows could not be read to their end
+	data   dataHasher  // of the export data that would be made, where Trust asks for it
 }
 
 // stateDir verifies a state directory.
@@ -145,6 +147,9 @@ func (x *verifyStore) contents(ctx context.Context) error {
 	if n := x.partial.LooseItems(); n > 0 {
 		v.warn(fmt.Sprintf("%d transcript items belong to no span", n))
 	}
+	if v.o.Trust.asked() {
+		v.trust(x.dataHashes())
+	}
 	if !x.cut.Load() {
 		x.plan.Uncounted(x.partial.Need, v.vatHasDefect, v.note)
 	}
@@ -225,10 +230,22 @@ func (x *verifyStore) cutRows() {
 	x.partial.Cut()
 }
 
-// exportData goes through the sorted rows, which finds keys that are there twice.
+// dataHashes are the hashes of the export data, unless the store has defects: then that was not all of it, perhaps.
+func (x *verifyStore) dataHashes() dataHashes {
+	if x.report.DefectCount > 0 || !x.data.whole {
+		return dataHashes{err: errors.New("the store has defects")}
+	}
+	return newDataHashes(x.data.sum.Sum(nil), x.data.genesis)
+}
+
+// exportData goes through the sorted rows, which finds keys that are there twice, and makes lines of them where their hash is asked for.
 func (x *verifyStore) exportData(ctx context.Context) error {
 	if err := x.sorted.wait(ctx); err != nil {
 		return err
+	}
+	asked := x.o.Trust.asked()
+	if asked {
+		x.data = dataHasher{sum: sha256.New(), genesis: x.o.Trust.genesis()}
 	}
 	var odd, size int64
 	err := x.sorter.Merge(ctx, func(r stages.Row) error {
@@ -236,8 +253,15 @@ func (x *verifyStore) exportData(ctx context.Context) error {
 		if r.B.Type != format.Text {
 			odd++
 		}
+		if asked {
+			x.data.row(r)
+		}
 		return nil
 	})
+	if asked && err == nil {
+		err = stages.EachMetadataLine(ctx, x.store, x.data.add)
+		x.data.whole = err == nil
+	}
 	if odd > 0 {
 		x.warn(fmt.Sprintf("kvStore has %d values that are no text: what is exported of them cannot be imported", odd))
 	}

@@ -6,9 +6,10 @@ import (
 	"swingport/format"
 )
 
-// WriteLines sends the export data in chunks: the sorted rows of kvStore, then the records of snapshots, spans and bundles.
-func WriteLines(ctx context.Context, s *Store, sorted *KVSorter, out *Link[*Chunk]) error {
-	w := &lineWriter{ctx: ctx, pool: NewPool(6, 256<<10), out: out}
+// WriteLines sends the export data in chunks: the sorted rows of kvStore, then the records of snapshots, spans and bundles. genesis, if not
+// nil, hashes it.
+func WriteLines(ctx context.Context, s *Store, sorted *KVSorter, genesis *format.GenesisHash, out *Link[*Chunk]) error {
+	w := &lineWriter{ctx: ctx, pool: NewPool(6, 256<<10), genesis: genesis, out: out}
 	err := sorted.Merge(ctx, func(r Row) error {
 		w.line = format.AppendKV(w.line[:0], r.A, r.B)
 		return w.add(w.line)
@@ -24,14 +25,18 @@ func WriteLines(ctx context.Context, s *Store, sorted *KVSorter, out *Link[*Chun
 
 // lineWriter fills chunks with lines; a line may go on in the next chunk.
 type lineWriter struct {
-	ctx  context.Context
-	pool *Pool
-	out  *Link[*Chunk]
-	cur  *Chunk
-	line []byte
+	ctx     context.Context
+	pool    *Pool
+	genesis *format.GenesisHash // may be nil
+	out     *Link[*Chunk]
+	cur     *Chunk
+	line    []byte
 }
 
 func (w *lineWriter) add(line []byte) error {
+	if w.genesis != nil {
+		w.genesis.Lines(line)
+	}
 	for len(line) > 0 {
 		if w.cur == nil {
 			var err error

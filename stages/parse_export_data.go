@@ -67,6 +67,9 @@ type ExportData struct {
 	// MaxItem is the longest line, in bytes; 0 means DefaultMaxItem.
 	MaxItem int64
 
+	// Genesis, if not nil, hashes the lines too.
+	Genesis *format.GenesisHash
+
 	pool  *Pool
 	lines Lines
 	wrong atomic.Int64 // lines that Defect let pass
@@ -114,6 +117,9 @@ func (x *ExportData) Read(ctx context.Context, r io.Reader) error {
 			return nil
 		}
 		x.bytes += int64(len(chunk.Data))
+		if x.Genesis != nil {
+			x.Genesis.Lines(chunk.Data) // before the parsers overwrite them
+		}
 		if err := x.Dispatch(ctx, chunk); err != nil {
 			return err
 		}
