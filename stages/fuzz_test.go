@@ -314,10 +314,10 @@ func parsedData(data []byte, chunk int) (string, error) {
 	if err := m.Settle(); err != nil {
 		return "", err
 	}
-	for i := range m.spans {
+	for i := range m.spans.len() {
 		fmt.Fprintf(&out, "%+v\n", m.Span(i))
 	}
-	for i := range m.snapshots {
+	for i := range m.snapshots.len() {
 		fmt.Fprintf(&out, "%+v\n", m.Snapshot(i))
 	}
 	fmt.Fprintf(&out, "%+v\n", m.bundles)

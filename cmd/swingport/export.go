@@ -92,6 +92,7 @@ func (a *app) exportCommand() *cobra.Command {
 		addValue(f, &t.exportDataMode, parseExportMode, "export-data-mode", "`MODE`: all or skip (default skip; all with --output)")
 		addValue(f, &o.Snapshots, format.ParseSnapshotForm, "snapshots",
 			"heap snapshots as `FORM`: raw, or gzip, which the reference does not take (default raw)")
+		addGenesisHash(f, &o.HashGenesis)
 		addBool(f, &o.Checksums, "checksums", "add a SHA256SUMS of all files to the directory")
 		addBool(f, &o.Resume, "resume", "go on where an export to this directory ended early, and keep what is whole if this one does")
 	})
@@ -128,6 +129,9 @@ func (a *app) exportCommand() *cobra.Command {
 			if o.ModTime, err = sourceDate(a.env); err != nil {
 				return err
 			}
+		}
+		if o.HashGenesis && t.exportDataMode != format.All && (t.exportDataMode == format.Skip || out.file == "") {
+			return usageHint("add --export-data-mode all", "--genesis-hash is of the export data, which this export leaves out")
 		}
 		o.Live = live.live(a)
 		o.ArtifactMode, o.ExportDataMode, o.CheckBlockHeight = t.artifactMode, t.exportDataMode, t.checkHeight

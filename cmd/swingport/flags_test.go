@@ -179,6 +179,38 @@ func TestImportOptionsOfArchives(t *testing.T) {
 	}
 }
 
+// hexDigits are those of a SHA-256.
+var hexDigits = strings.Repeat("0123456789abcdef", 4)
+
+// Which export data is meant reaches the options of import and verify, in lower case.
+func TestTrustFlags(t *testing.T) {
+	upper := strings.ToUpper(hexDigits)
+	for _, test := range []struct {
+		args string
+		want pipeline.Trust
+	}{
+		{"", pipeline.Trust{}},
+		{"--expect-export-data-sha256 " + hexDigits, pipeline.Trust{ExportDataSHA256: hexDigits}},
+		{"--expect-export-data-sha256=" + upper + " --genesis-hash", pipeline.Trust{ExportDataSHA256: hexDigits, HashGenesis: true}},
+		{"--expect-genesis-hash sha256:" + upper, pipeline.Trust{GenesisHash: "sha256:" + hexDigits}},
+	} {
+		f := newFake()
+		for _, command := range []string{"import", "verify"} {
+			if rc := f.run(strings.Fields(command + " " + test.args)); rc != 0 {
+				t.Fatalf("%s %s: exit code %d: %s", command, test.args, rc, f.err.String())
+			}
+		}
+		if f.imports[0].Trust != test.want || f.verifies[0].Trust != test.want {
+			t.Errorf("%s: %+v and %+v, want %+v", test.args, f.imports[0].Trust, f.verifies[0].Trust, test.want)
+		}
+	}
+	for _, args := range []string{"-o a.tar", "--export-data-mode all"} {
+		if f := newFake(); f.run(strings.Fields("export --genesis-hash "+args)) != 0 || !f.exports[0].HashGenesis {
+			t.Errorf("%s: %s", args, f.err.String())
+		}
+	}
+}
+
 // The time of an archive's files is that of SOURCE_DATE_EPOCH, to the letter.
 func TestSourceDate(t *testing.T) {
 	for _, test := range []struct {
@@ -285,6 +317,15 @@ func TestUsageErrors(t *testing.T) {
 		{"HOME=", "import", "--home is empty", "see swingport import --help"},
 		{"", "export --keep-old", "unknown flag: --keep-old", seeExport},
 		{"", "import --checksums", "unknown flag: --checksums", "see swingport import --help"},
+		{"", "import --expect-export-data-sha256 abc", `--expect-export-data-sha256 "abc": not a SHA-256, which is 64 hexadecimal digits`, "see swingport import --help"},
+		{"", "import --expect-export-data-sha256=", `--expect-export-data-sha256 "": not a SHA-256, which is 64 hexadecimal digits`, "see swingport import --help"},
+		{"", "import --expect-export-data-sha256 --no-check", "--expect-export-data-sha256 needs a value", "see swingport import --help"},
+		{"", "verify --expect-export-data-sha256 sha256:" + hexDigits, `--expect-export-data-sha256 "sha256:` + hexDigits + `": not a SHA-256, which is 64 hexadecimal digits`,
+			"see swingport verify --help"},
+		{"", "verify --expect-genesis-hash " + hexDigits, `--expect-genesis-hash "` + hexDigits + `": not the hash of a genesis file, which is sha256: and 64 hexadecimal digits`,
+			"see swingport verify --help"},
+		{"", "export --genesis-hash", "--genesis-hash is of the export data, which this export leaves out", "add --export-data-mode all"},
+		{"", "export --genesis-hash -o a.tar --export-data-mode skip", "--genesis-hash is of the export data, which this export leaves out", "add --export-data-mode all"},
 		{"", "export --include-export-data", `deprecated "include-export-data" options, use "export-data-mode" instead`,
 			"leave out --include-export-data and AG_CHAIN_COSMOS_INCLUDE_EXPORT_DATA"},
 		{"", "export --export-mode=debug", `deprecated "export-mode" options, use "artifact-mode" instead`,

@@ -165,6 +165,8 @@ func importHint(err error, cmd *cobra.Command) string {
 	switch {
 	case errors.Is(err, pipeline.ErrNoExportData):
 		return "this export was made without its export data and cannot be imported: export again with --export-data-mode all"
+	case errors.As(err, new(*pipeline.UntrustedError)):
+		return "this is not the export that is meant: get it again from whoever made it, or check the hash that was given"
 	case errors.Is(err, format.ErrHashMismatch):
 		return "the export is damaged: copy it again, or export again"
 	case errors.As(err, new(*pipeline.IncompleteError)):

@@ -33,6 +33,9 @@ func TestErrorsAndHints(t *testing.T) {
 			"this export was made without its export data and cannot be imported: export again with --export-data-mode all"},
 		{"no archive", "import -i a.tar", &fs.PathError{Op: "open", Path: "a.tar", Err: syscall.ENOENT},
 			"open a.tar: no such file or directory|check --input: it is the archive to import"},
+		{"not the one that is meant", "import", fmt.Errorf("read export data: %w", &pipeline.UntrustedError{What: "sha256", Want: "aa", Got: "bb"}),
+			"read export data: the sha256 of the export data is bb, and should be aa|" +
+				"this is not the export that is meant: get it again from whoever made it, or check the hash that was given"},
 		{"no archive to verify", "verify --input a.tar", &fs.PathError{Op: "open", Path: "a.tar", Err: syscall.ENOENT}, "open a.tar: no such file or directory"},
 		{"both kinds", "verify --input a", fmt.Errorf("a holds both, say which of them is meant: %w", pipeline.ErrKind),
 			"a holds both, say which of them is meant: neither a state directory, nor an export directory, nor an archive|with --state-dir or --export-dir"},

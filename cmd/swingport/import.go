@@ -30,7 +30,7 @@ and gives the same rows; the checks at the end are the same.
 With --export-data-mode repair-metadata nothing is replaced: metadata
 rows that the store has lost are added to it, which needs --artifact-mode none
 and --check-block-height.
-` + modesHelp + `
+` + trustHelp + modesHelp + `
 ` + referenceEnv + exitHelp
 
 const importExample = `  # restore a backup, in the mode in which it was made
@@ -51,6 +51,7 @@ const importExample = `  # restore a backup, in the mode in which it was made
 func (a *app) importCommand() *cobra.Command {
 	var t transferFlags
 	var in inputFlags
+	var trust trustFlags
 	var o pipeline.ImportOptions
 	var g flagGroups
 	cmd := &cobra.Command{
@@ -74,6 +75,7 @@ func (a *app) importCommand() *cobra.Command {
 	})
 	g.group(cmd, "Checks", func(f *pflag.FlagSet) {
 		addValue(f, &t.checkHeight, parseHeight, "check-block-height", "fail unless the export is of height `N`")
+		trust.add(f)
 		addBool(f, &o.NoCheck, "no-check", "leave out the final quick_check of the new database")
 		in.limits.add(f)
 	})
@@ -86,6 +88,7 @@ func (a *app) importCommand() *cobra.Command {
 	completeDirs(cmd)
 	completeModes(cmd, artifactModes, "all", "repair-metadata")
 	in.complete(cmd)
+	trust.complete(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if o.StateDir, err = t.finish(cmd.Flags(), a.env, "include-historical"); err != nil {
 			return err
@@ -99,6 +102,7 @@ func (a *app) importCommand() *cobra.Command {
 			o.ExportDir, o.Archive, o.Stdin = "", in.file, a.stdin
 		}
 		o.ArtifactMode, o.ExportDataMode, o.CheckBlockHeight = t.artifactMode, t.exportDataMode, t.checkHeight
+		o.Trust = trust.Trust
 		verb := "imported"
 		if o.ExportDataMode == format.RepairMetadata {
 			verb = "repaired metadata with"

@@ -151,6 +151,7 @@ func summaryLine(verb string, sum pipeline.Summary) string {
 	if sum.ExportDataSHA256 != "" {
 		line += "; export data sha256 " + sum.ExportDataSHA256
 	}
+	line += genesisHash(sum.GenesisHash)
 	if sum.KeptOld != "" {
 		line += "; old store kept as " + sum.KeptOld
 	}
@@ -166,6 +167,14 @@ func logGrowth(g pipeline.LogGrowth) string {
 		return ""
 	}
 	return fmt.Sprintf("; -wal grew by %s to %s", formatBytes(float64(g.LogGrowth)), formatBytes(float64(g.LogBytes)))
+}
+
+// genesisHash is there where somebody asked for it.
+func genesisHash(hash string) string {
+	if hash == "" {
+		return ""
+	}
+	return "; genesis hash " + hash
 }
 
 func artifacts(n int64) string { return plural(n, "artifact") }

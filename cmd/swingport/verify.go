@@ -21,6 +21,7 @@ the node.
 Every defect is a line on stdout, which names the artifact, and in the end there
 is a summary; --json makes one object of it. A store that a node is writing to
 is verified as of one commit.
+` + trustHelp + `Of a store it is the export data that an export would write.
 ` + storeEnv + `
 Exit codes: 0 no defects, 1 failed, 2 usage, 3 there are defects, 130 stopped by
 SIGINT, 143 by SIGTERM.`
@@ -28,6 +29,7 @@ SIGINT, 143 by SIGTERM.`
 const verifyExample = `  swingport verify backup.tar.zst
   ssh backup-host cat backup.tar.zst | swingport verify -
   swingport verify --export-dir backup --artifact-mode replay
+  swingport verify backup.tar.zst --genesis-hash
 
   # the node's own store, its indexes too
   swingport verify --state-dir ~/.agoric/data/agoric --deep --json`
@@ -56,6 +58,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		addValue(f, &v.o.ArtifactMode, parseArtifactMode, "artifact-mode",
 			"the `MODE` for which all artifacts must be there (default that of the export; for a store auto, the most complete one)")
 		addBool(f, &v.o.Deep, "deep", "of a state directory: also SQLite's integrity check, and each table against its indexes")
+		v.trust.add(f)
 		v.in.limits.add(f)
 	})
 	g.group(cmd, "Beside a node", v.live.add)
@@ -63,6 +66,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	completeDirs(cmd)
 	completeFlag(cmd, "artifact-mode", exportModes...)
 	v.in.complete(cmd)
+	v.trust.complete(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := v.finish(a, cmd.Flags(), args); err != nil {
 			return err
@@ -76,6 +80,7 @@ func (a *app) verifyCommand() *cobra.Command {
 type verifyFlags struct {
 	store storeFlags
 	in    inputFlags
+	trust trustFlags
 	live  liveFlags
 	how   howFlags
 	o     pipeline.VerifyOptions
@@ -90,7 +95,7 @@ func (v *verifyFlags) finish(a *app, flags *pflag.FlagSet, args []string) error 
 	case v.o.Deep && kind != pipeline.KindStateDir:
 		return usagef("--deep is for state directories, and %s is an %s", path, kind)
 	}
-	v.o.Live = v.live.live(a)
+	v.o.Live, v.o.Trust = v.live.live(a), v.trust.Trust
 	v.o.StateDir, v.o.ExportDir, v.o.Archive = "", "", ""
 	switch kind {
 	case pipeline.KindStateDir:
@@ -177,7 +182,7 @@ func verifyLine(r pipeline.VerifyReport) string {
 	if r.Seconds > 0 && r.Bytes > 0 {
 		line += fmt.Sprintf(", %s/s", formatBytes(float64(r.Bytes)/r.Seconds))
 	}
-	line += logGrowth(r.LogGrowth)
+	line += logGrowth(r.LogGrowth) + genesisHash(r.GenesisHash)
 	if r.DefectCount == 0 {
 		return line + "; no defects"
 	}
