@@ -381,7 +381,9 @@ func (d *DB) fail(op string, rc int32) error {
 		if code := lib.Xsqlite3_extended_errcode(d.tls, d.db); code != lib.SQLITE_OK && code&0xff == rc&0xff {
 			e.Code = int(code)
 		}
-		if n := lib.Xsqlite3_system_errno(d.tls, d.db); n != 0 && systemCause(rc) {
+		if n := lib.Xsqlite3_system_errno(d.tls, d.db); e.Code == lib.SQLITE_IOERR_SHORT_READ {
+			e.Err = fmt.Errorf("%w: the file ends before a page that it should have", ErrDamaged)
+		} else if n != 0 && systemCause(rc) {
 			e.Err = syscall.Errno(n)
 		}
 	} else {

@@ -53,7 +53,7 @@ type pager struct {
 	btree
 	db    *DB
 	file  *file
-	size  int64  // bytes in the database file when the transaction began
+	size  int64  // bytes in the database file when the transaction began, or later
 	count uint32 // pages in the snapshot
 	newer bitmap // pages that may be newer in the log; nil where there is none
 	fetch *Stmt
@@ -218,9 +218,31 @@ func (p *pager) pages(first uint32, n int, to []byte) error {
 		if !isNewer && int64(i) < inFile {
 			continue
 		}
+		if !isNewer {
+			if err := p.hasGrown(pgno); err != nil {
+				return p.fail(pgno, err)
+			}
+		}
 		if err := p.viaEngine(pgno, to[i*p.pageSize:][:p.pageSize]); err != nil {
 			return p.fail(pgno, err)
 		}
+	}
+	return nil
+}
+
+// hasGrown is for a page that is not in the log and was behind the end of the file: a checkpoint has written it, or it is nowhere. The engine would
+// give zeros in its place.
+func (p *pager) hasGrown(pgno uint32) error {
+	end := int64(pgno) * int64(p.pageSize)
+	if end <= p.size {
+		return nil
+	}
+	info, err := os.Stat(p.db.path)
+	if err != nil {
+		return err
+	}
+	if p.size = info.Size(); end > p.size {
+		return fmt.Errorf("%w: the file ends before its end", errPage)
 	}
 	return nil
 }

@@ -249,22 +249,6 @@ func TestSweepNamesDamage(t *testing.T) {
 	}
 }
 
-// A file that was cut is found, whatever its pages say.
-func TestSweepCutFile(t *testing.T) {
-	dir, data := damagedStore(t)
-	for _, n := range []int{512, 513, len(data) / 2, len(data) - 512, len(data) - 1} {
-		patch(t, dir, data[:n])
-		s, err := OpenStore(context.Background(), dir, nil)
-		if err == nil {
-			_, err = sweepRows(s, true, true, defaultLimits)
-			s.Close()
-		}
-		if err == nil {
-			t.Errorf("cut at %d of %d: no error", n, len(data))
-		}
-	}
-}
-
 // What a sweep takes in memory does not depend on the lengths that a damaged page tells: a page of cells that each promise a gigabyte.
 func TestSweepPromisedBytes(t *testing.T) {
 	dir, data := damagedStore(t)
