@@ -41,7 +41,7 @@ func workedEntries(t *testing.T) (names []string, content map[string]string) {
 	content[ArchiveHeaderFile] = string(header)
 	names = append(names, ArchiveHeaderFile)
 	for _, kind := range []Kind{KindSnapshot, KindBundle, KindTranscript} {
-		for _, a := range m.Artifacts {
+		for _, a := range m.Artifacts.All() {
 			name, err := ParseName(a.Name)
 			if err != nil {
 				t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -182,7 +183,7 @@ func FuzzManifest(f *testing.F) {
 		}
 		var out bytes.Buffer
 		w := NewManifestWriter(&out, m.BlockHeight, m.ArtifactMode)
-		for _, a := range m.Artifacts {
+		for _, a := range m.Artifacts.All() {
 			if err := w.Add(a.Name, a.File); err != nil {
 				t.Fatal(err)
 			}
@@ -191,7 +192,7 @@ func FuzzManifest(f *testing.F) {
 			t.Fatal(err)
 		}
 		again, err := ReadManifest(&out)
-		if err != nil || again.ArtifactMode != m.ArtifactMode || again.Data != m.Data || !slices.Equal(again.Artifacts, m.Artifacts) ||
+		if err != nil || again.ArtifactMode != m.ArtifactMode || again.Data != m.Data || !reflect.DeepEqual(again.Artifacts, m.Artifacts) ||
 			m.HasBlockHeight && again.BlockHeight != m.BlockHeight && again.HasBlockHeight {
 			t.Fatalf("%+v came back as %+v, %v", m, again, err)
 		}

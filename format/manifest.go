@@ -31,7 +31,7 @@ type Manifest struct {
 	HasBlockHeight  bool // false: missing, or no number
 	ArtifactMode    string
 	HasArtifactMode bool // false: missing, as in manifests of the Go side
-	Artifacts       []Artifact
+	Artifacts       Artifacts
 	ArtifactsLater  bool   // Artifacts is empty because an archive, read from its front, lists them at its end
 	Data            string // name of the export data file; "": there is none
 }
@@ -108,13 +108,13 @@ func (m *ManifestWriter) flush() error {
 // or a file named twice), ErrLimit, ErrIncomplete for an empty manifest, which an
 // unfinished export leaves, and io.ErrUnexpectedEOF for one that is cut off.
 func ReadManifest(r io.Reader) (*Manifest, error) {
-	var list []Artifact
-	m, err := readManifest(r, func() error { list = nil; return nil }, func(a Artifact) error {
-		list = append(list, a)
+	var list Artifacts
+	m, err := readManifest(r, func() error { list = Artifacts{}; return nil }, func(a Artifact) error {
+		list.Add(a)
 		return nil
 	})
 	if err == nil {
-		err = checkDuplicates(list)
+		err = checkDuplicates(&list)
 	}
 	if err != nil {
 		return nil, err
@@ -345,9 +345,6 @@ func (p *manifestParser) artifact() Artifact {
 	if file == "" {
 		p.fail("invalid artifact %s", quote(name))
 	}
-	if file == name {
-		file = name // one copy of the text: a manifest may have a million
-	}
 	return Artifact{name, file}
 }
 
@@ -372,7 +369,7 @@ func (p *manifestParser) skip(t json.Token) {
 }
 
 // checkDuplicates finds a name or a file that is there twice.
-func checkDuplicates(list []Artifact) error {
+func checkDuplicates(list *Artifacts) error {
 	if s, ok := duplicate(list, func(a Artifact) string { return a.Name }); ok {
 		return errorf(ErrDuplicate, "manifest: duplicate artifact %s", quote(s))
 	}
@@ -384,18 +381,18 @@ func checkDuplicates(list []Artifact) error {
 
 // duplicate sorts hashes, eight bytes an artifact, and makes a map, ten times as
 // large, only if two hashes are the same.
-func duplicate(list []Artifact, of func(Artifact) string) (string, bool) {
+func duplicate(list *Artifacts, of func(Artifact) string) (string, bool) {
 	seed := maphash.MakeSeed()
-	sums := make([]uint64, len(list))
-	for i, a := range list {
+	sums := make([]uint64, list.Len())
+	for i, a := range list.All() {
 		sums[i] = maphash.String(seed, of(a))
 	}
 	slices.Sort(sums)
-	if len(slices.Compact(sums)) == len(list) {
+	if len(slices.Compact(sums)) == list.Len() {
 		return "", false
 	}
-	seen := make(map[string]bool, len(list))
-	for _, a := range list {
+	seen := make(map[string]bool, list.Len())
+	for _, a := range list.All() {
 		if seen[of(a)] {
 			return of(a), true
 		}

@@ -24,8 +24,8 @@ func TestReadManifest(t *testing.T) {
 		{"height null", `{"blockHeight":null,"data":"d"}`, Manifest{Data: "d"}},
 		{"height false", `{"blockHeight":false,"data":"d"}`, Manifest{Data: "d"}},
 		{"unknown members", `{"a":[[{"b":[]}],1],"data":"d","c":{},"e":null,"f":"g"}`, Manifest{Data: "d"}},
-		{"names differ", `{"artifacts":[["a","1-a"],["b","2-b"]]}`, Manifest{Artifacts: []Artifact{{"a", "1-a"}, {"b", "2-b"}}}},
-		{"extra elements", `{"artifacts":[["a","b",1,{"x":[]}]]}`, Manifest{Artifacts: []Artifact{{"a", "b"}}}},
+		{"names differ", `{"artifacts":[["a","1-a"],["b","2-b"]]}`, Manifest{Artifacts: ArtifactsOf(Artifact{"a", "1-a"}, Artifact{"b", "2-b"})}},
+		{"extra elements", `{"artifacts":[["a","b",1,{"x":[]}]]}`, Manifest{Artifacts: ArtifactsOf(Artifact{"a", "b"})}},
 		{"empty and null", `{"artifacts":null,"data":null,"artifactMode":null}`, Manifest{HasArtifactMode: true}},
 		{"last counts", `{"data":"a","data":"b","blockHeight":1,"blockHeight":"x","artifacts":[["a","a"]],"artifacts":[]}`, Manifest{Data: "b"}},
 		{"longest name", `{"data":"` + long + `"}`, Manifest{Data: long}},
@@ -112,8 +112,8 @@ func TestReadManifestOfManyArtifacts(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, err := ReadManifest(&b)
-	if err != nil || len(m.Artifacts) != n || m.Artifacts[n-1].Name != fmt.Sprintf("transcript.v1.%d.%d", n-1, n) {
-		t.Errorf("%d artifacts, %v", len(m.Artifacts), err)
+	if err != nil || m.Artifacts.Len() != n || m.Artifacts.At(n-1).Name != fmt.Sprintf("transcript.v1.%d.%d", n-1, n) {
+		t.Errorf("%d artifacts, %v", m.Artifacts.Len(), err)
 	}
 }
 

@@ -64,7 +64,7 @@ func ImportMode(flag ArtifactMode, m *Manifest) (ArtifactMode, error) {
 	if mode == None {
 		return "", errorf(ErrMode, `Cannot import "export data" without at least "operational" artifacts`)
 	}
-	if len(m.Artifacts) == 0 && !m.ArtifactsLater {
+	if m.Artifacts.Len() == 0 && !m.ArtifactsLater {
 		return "", errorf(ErrIncomplete, "State-sync manifest missing required artifacts")
 	}
 	if err := checkSufficient(mode, m); err != nil {

@@ -51,7 +51,7 @@ func TestImportMode(t *testing.T) {
 	}
 	for flag, row := range table {
 		for i, has := range manifests {
-			m := &Manifest{HasBlockHeight: true, Data: "d", Artifacts: []Artifact{{"a", "a"}}, ArtifactMode: has, HasArtifactMode: has != "absent"}
+			m := &Manifest{HasBlockHeight: true, Data: "d", Artifacts: ArtifactsOf(Artifact{"a", "a"}), ArtifactMode: has, HasArtifactMode: has != "absent"}
 			if has == "absent" {
 				m.ArtifactMode = ""
 			}
@@ -85,7 +85,7 @@ func TestImportMode(t *testing.T) {
 }
 
 func TestImportModeNeeds(t *testing.T) {
-	whole := Manifest{HasBlockHeight: true, Data: "d", Artifacts: []Artifact{{"a", "a"}}}
+	whole := Manifest{HasBlockHeight: true, Data: "d", Artifacts: ArtifactsOf(Artifact{"a", "a"})}
 	for _, c := range []struct {
 		change func(*Manifest)
 		class  error
@@ -94,7 +94,7 @@ func TestImportModeNeeds(t *testing.T) {
 		{func(m *Manifest) { m.HasBlockHeight = false }, ErrFormat, "Cannot restore snapshot without block height"},
 		{func(m *Manifest) { m.Data = "" }, ErrNoExportData, "State-sync manifest missing export data"},
 		{func(m *Manifest) { m.Data = "" }, ErrIncomplete, "State-sync manifest missing export data"},
-		{func(m *Manifest) { m.Artifacts = nil }, ErrIncomplete, "State-sync manifest missing required artifacts"},
+		{func(m *Manifest) { m.Artifacts = Artifacts{} }, ErrIncomplete, "State-sync manifest missing required artifacts"},
 	} {
 		m := whole
 		c.change(&m)

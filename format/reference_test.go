@@ -104,7 +104,7 @@ func TestReferenceManifestRoundTrip(t *testing.T) {
 	}
 	var out bytes.Buffer
 	w := NewManifestWriter(&out, m.BlockHeight, m.ArtifactMode)
-	for _, a := range m.Artifacts {
+	for _, a := range m.Artifacts.All() {
 		name, err := ParseName(a.Name)
 		if err != nil || name.String() != a.Name {
 			t.Errorf("%s is %s, %v", a.Name, name, err)

@@ -294,10 +294,10 @@ func TestManifestVectors(t *testing.T) {
 		if m.HasBlockHeight == math.IsInf(height, 0) || m.HasBlockHeight && m.BlockHeight != height {
 			t.Errorf("height %v %g, want %g", m.HasBlockHeight, m.BlockHeight, height)
 		}
-		if m.ArtifactMode != c.Mode || !m.HasArtifactMode || m.Data != c.Data || len(m.Artifacts) != len(c.Artifacts) {
+		if m.ArtifactMode != c.Mode || !m.HasArtifactMode || m.Data != c.Data || m.Artifacts.Len() != len(c.Artifacts) {
 			t.Errorf("read back %+v", m)
 		}
-		for i, a := range m.Artifacts {
+		for i, a := range m.Artifacts.All() {
 			if a.Name != c.Artifacts[i][0] || a.File != c.Artifacts[i][1] {
 				t.Errorf("artifact %d: %+v", i, a)
 			}

@@ -32,7 +32,7 @@ func TestWorkedExample(t *testing.T) {
 	var again bytes.Buffer
 	w := NewManifestWriter(&again, m.BlockHeight, m.ArtifactMode)
 	kinds := map[Kind]int{}
-	for _, a := range m.Artifacts {
+	for _, a := range m.Artifacts.All() {
 		name, err := ParseName(a.Name)
 		if err != nil {
 			t.Fatal(err)

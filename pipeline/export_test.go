@@ -106,11 +106,11 @@ func checkSummary(t *testing.T, dir string, sum Summary) {
 	t.Helper()
 	m := manifest(t, dir)
 	kinds := map[string]int{}
-	for _, a := range m.Artifacts {
+	for _, a := range m.Artifacts.All() {
 		kind, _, _ := strings.Cut(a.Name, ".")
 		kinds[kind]++
 	}
-	if sum.Artifacts != len(m.Artifacts) || sum.Snapshots != kinds["snapshot"] || sum.Spans != kinds["transcript"] || sum.Bundles != kinds["bundle"] {
+	if sum.Artifacts != m.Artifacts.Len() || sum.Snapshots != kinds["snapshot"] || sum.Spans != kinds["transcript"] || sum.Bundles != kinds["bundle"] {
 		t.Errorf("summary %+v, manifest %v", sum, kinds)
 	}
 	var size int64

@@ -118,7 +118,8 @@ func TestExtractGoStyle(t *testing.T) {
 		t.Error(diff)
 	}
 	m := manifest(t, dir)
-	for _, a := range m.Artifacts[:3] {
+	for i := range 3 {
+		a := m.Artifacts.At(i)
 		var out bytes.Buffer
 		if _, err := Extract(t.Context(), ExtractOptions{Path: path, Names: []string{a.Name}, Stdout: &out}); err != nil {
 			t.Error(err)

@@ -152,7 +152,7 @@ const maxNearNames = 8
 
 func newStreamed(x *extraction, m *format.Manifest) *streamed {
 	s := &streamed{x: x, manifest: m, files: map[string]string{}, heaps: map[string]string{}, found: map[string]bool{}}
-	for _, a := range m.Artifacts {
+	for _, a := range m.Artifacts.All() {
 		if a.File != a.Name {
 			s.files[a.Name] = a.File
 		}

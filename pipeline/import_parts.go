@@ -76,7 +76,7 @@ func (o *ImportOptions) checkHeight(m *format.Manifest) error {
 func (x *importer) build(ctx context.Context, database, temp string, mode format.ArtifactMode) (err error) {
 	m := x.src.Manifest()
 	x.sum.BlockHeight, x.sum.ArtifactMode = m.BlockHeight, string(mode)
-	x.o.Log.Info("starting the import", "height", string(format.AppendNumber(nil, m.BlockHeight)), "mode", mode, "artifacts", len(m.Artifacts))
+	x.o.Log.Info("starting the import", "height", string(format.AppendNumber(nil, m.BlockHeight)), "mode", mode, "artifacts", m.Artifacts.Len())
 	x.meta = stages.NewMetadata()
 	sink, err := newDatabase(ctx, x.o.Writer, database, temp, x.fsys)
 	if err != nil {

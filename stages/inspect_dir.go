@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"swingport/format"
@@ -31,7 +32,7 @@ func (d *Dir) inspect(found func(error)) (err error) {
 	if d.sums, err = d.readChecksums(); err != nil {
 		found(err)
 	}
-	if _, ok := d.sums[format.ManifestFile]; !ok && d.sums != nil {
+	if _, ok := d.sums.find(format.ManifestFile); !ok && d.sums != nil {
 		found(notListed(format.ManifestFile))
 	}
 	f, _, err := d.openPlain(format.ManifestFile)
@@ -40,7 +41,7 @@ func (d *Dir) inspect(found func(error)) (err error) {
 	}
 	defer f.Close()
 	var r io.Reader = f
-	if want, ok := d.sums[format.ManifestFile]; ok {
+	if want, ok := d.sums.find(format.ManifestFile); ok {
 		r = &checkedFile{f: f, name: format.ManifestFile, want: want, sum: sha256.New()}
 	}
 	late := &LateReader{R: r}
@@ -73,11 +74,7 @@ var goName = regexp.MustCompile(`^[0-9]+-(snapshot|transcript|bundle)-`)
 // LeftOver tells found of files that look like artifacts and that the manifest does not name, and of files that SHA256SUMS lists and the
 // manifest does not name.
 func (d *Dir) LeftOver(found func(error)) error {
-	files := make(map[string]struct{}, len(d.manifest.Artifacts)+2)
-	for _, a := range d.manifest.Artifacts {
-		files[a.File] = struct{}{}
-	}
-	files[d.manifest.Data], files[format.ManifestFile] = struct{}{}, struct{}{}
+	files := d.named()
 	f, err := os.Open(d.path)
 	if err != nil {
 		return err
@@ -86,7 +83,7 @@ func (d *Dir) LeftOver(found func(error)) error {
 	for {
 		list, err := f.ReadDir(1024)
 		for _, e := range list {
-			if _, ok := files[e.Name()]; !ok && looksLikeArtifact(e.Name()) {
+			if !files.has(e.Name()) && looksLikeArtifact(e.Name()) {
 				found(&ArtifactError{e.Name(), errorf(format.ErrMismatch, "left over: the manifest does not name this file")})
 			}
 		}
@@ -97,12 +94,34 @@ func (d *Dir) LeftOver(found func(error)) error {
 			return err
 		}
 	}
-	for name := range d.sums {
-		if _, ok := files[name]; !ok {
+	if d.sums == nil {
+		return nil
+	}
+	return d.eachChecksum(func(name string, _ [sha256.Size]byte) error {
+		if !files.has(name) {
 			found(errorf(format.ErrMismatch, "%s lists file %s, which the manifest does not name", format.ChecksumsFile, quoted(name)))
 		}
+		return nil
+	})
+}
+
+// nameSet is a set of names in 16 bytes each.
+type nameSet []recordKey
+
+func (s nameSet) has(name string) bool {
+	_, ok := slices.BinarySearchFunc(s, makeRecordKey([]byte(name)), recordKey.compare)
+	return ok
+}
+
+// named are the files that the manifest names, and the manifest.
+func (d *Dir) named() nameSet {
+	files := make(nameSet, 0, d.manifest.Artifacts.Len()+2)
+	for _, a := range d.manifest.Artifacts.All() {
+		files = append(files, makeRecordKey([]byte(a.File)))
 	}
-	return nil
+	files = append(files, makeRecordKey([]byte(d.manifest.Data)), makeRecordKey([]byte(format.ManifestFile)))
+	slices.SortFunc(files, recordKey.compare)
+	return files
 }
 
 func looksLikeArtifact(file string) bool {

@@ -58,7 +58,7 @@ func (l *keyLog) repeated(f func(lines []keyAt)) {
 }
 
 func (a keyAt) compare(b keyAt) int {
-	return cmp.Or(cmp.Compare(a.key[0], b.key[0]), cmp.Compare(a.key[1], b.key[1]), cmp.Compare(a.at, b.at))
+	return cmp.Or(a.key.compare(b.key), cmp.Compare(a.at, b.at))
 }
 
 // settleKeys leaves one row for each record: as in the reference's Map, a key that came again keeps its place, and one that was deleted

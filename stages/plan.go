@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	lib "modernc.org/sqlite/lib"
@@ -11,7 +12,7 @@ import (
 	"swingport/format"
 )
 
-// Plan is what an export in one mode consists of, read from the small tables: names and hashes, no content. It takes about 100 bytes a span.
+// Plan is what an export in one mode consists of, read from the small tables: names and hashes, no content. It takes 72 bytes a span.
 type Plan struct {
 	Mode    format.ArtifactMode
 	Height  float64
@@ -39,13 +40,14 @@ type VatPlan struct {
 // SpanPlan is one row of transcriptSpans.
 type SpanPlan struct {
 	Start, End  int64 // items [Start, End)
-	Incarnation format.NullInt
+	incarnation int64
 	hash        [32]byte
-	oddHash     string // where hash is not 64 hexadecimal digits
-	order       uint32 // place among all spans by vatID and startPos
-	wanted      bool   // by the mode; in debug mode only if it turns out complete
-	done        bool   // its artifact was made
-	kept        bool   // its artifact is there already
+	oddHash     *string // where hash is not 64 hexadecimal digits
+	order       uint32  // place among all spans by vatID and startPos
+	hasInc      bool    // false: incarnation is NULL
+	wanted      bool    // by the mode; in debug mode only if it turns out complete
+	done        bool    // its artifact was made
+	kept        bool    // its artifact is there already
 }
 
 // itemRange is the items that a mode needs of a vat, and how many were seen.
@@ -75,10 +77,15 @@ type bundlePlan struct {
 
 // Hash is the span's hash as its record has it.
 func (s *SpanPlan) Hash() string {
-	if s.oddHash != "" {
-		return s.oddHash
+	if s.oddHash != nil {
+		return *s.oddHash
 	}
 	return hex.EncodeToString(s.hash[:])
+}
+
+// sameIncarnation compares as SQL does: NULL equals nothing.
+func (s *SpanPlan) sameIncarnation(as *SpanPlan) bool {
+	return s.hasInc && as.hasInc && s.incarnation == as.incarnation
 }
 
 // NewPlan reads the small tables. It fails with an IncompleteError where something that the mode needs is certainly missing; what only
@@ -182,10 +189,11 @@ func (p *Plan) readSpans(s *Store) error {
 		v := p.vat(q.Bytes(0))
 		span := SpanPlan{Start: q.Int(1), End: q.Int(2)}
 		if q.Type(5) == lib.SQLITE_INTEGER {
-			span.Incarnation = format.Int(q.Int(5))
+			span.incarnation, span.hasInc = q.Int(5), true
 		}
 		if h := q.Bytes(3); len(h) != 64 || !lowerHex(h) {
-			span.oddHash = string(format.AppendTemplate(nil, q.Value(3)))
+			odd := string(format.AppendTemplate(nil, q.Value(3)))
+			span.oddHash = &odd
 		} else if _, err := hex.Decode(span.hash[:], h); err != nil {
 			return err
 		}
@@ -211,6 +219,10 @@ func (p *Plan) vat(id []byte) *VatPlan {
 	if v, ok := p.byVat[string(id)]; ok {
 		return v
 	}
+	if n := len(p.Vats); n > 0 {
+		last := p.Vats[n-1] // which is complete: give back what it has too much
+		last.Spans = slices.Clone(last.Spans)
+	}
 	v := &VatPlan{ID: string(id), current: -1}
 	p.byVat[v.ID] = v
 	p.Vats = append(p.Vats, v)
@@ -233,7 +245,7 @@ func (p *Plan) choose() {
 		cur := &v.Spans[v.current]
 		incarnation := itemRange{cur.End + 1, cur.End, 0} // never complete: what a NULL incarnation gives
 		for i := range v.Spans {
-			if cur.Incarnation.Valid && v.Spans[i].Incarnation == cur.Incarnation {
+			if v.Spans[i].sameIncarnation(cur) {
 				incarnation.from = v.Spans[i].Start
 				break
 			}
@@ -278,7 +290,7 @@ func (p *Plan) wantsIn(mode format.ArtifactMode, v *VatPlan, i int) bool {
 	case format.Operational:
 		return i == v.current
 	case format.Replay:
-		return v.current >= 0 && v.Spans[i].Incarnation.Valid && v.Spans[i].Incarnation == v.Spans[v.current].Incarnation
+		return v.current >= 0 && v.Spans[i].sameIncarnation(&v.Spans[v.current])
 	case format.Archival:
 		return v.current >= 0
 	case format.Debug:

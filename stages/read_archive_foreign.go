@@ -98,9 +98,9 @@ func (a *foreignArchive) Head(ctx context.Context) (io.ReadCloser, int64, error)
 // Artifacts passes on what is in the spool, and then what comes.
 func (a *foreignArchive) Artifacts(ctx context.Context, wanted func(name string) (bool, error), begin func(count int, bytes int64), take func(context.Context, Incoming) error) error {
 	a.in.interruptOn(ctx)
-	want := make([]bool, len(a.manifest.Artifacts))
+	want := make([]bool, a.manifest.Artifacts.Len())
 	count := 0
-	for i, x := range a.manifest.Artifacts {
+	for i, x := range a.manifest.Artifacts.All() {
 		ok, err := wanted(x.Name)
 		if err != nil {
 			return &ArtifactError{Name: x.Name, Err: err}
@@ -126,7 +126,7 @@ func (a *foreignArchive) Artifacts(ctx context.Context, wanted func(name string)
 }
 
 func (a *foreignArchive) incoming(i int, size int64) Incoming {
-	x := a.manifest.Artifacts[i]
+	x := a.manifest.Artifacts.At(i)
 	return Incoming{Name: x.Name, Gzip: isGzip(x), Size: size}
 }
 
@@ -163,7 +163,7 @@ func (a *foreignArchive) passRest(ctx context.Context, want []bool, take func(co
 
 // pass hands the entry to a worker.
 func (a *foreignArchive) pass(ctx context.Context, i int, size int64, take func(context.Context, Incoming) error) error {
-	c := a.pool.new(ctx, format.ArchiveEntry{Name: a.manifest.Artifacts[i].File, Offset: int64(i), Size: size})
+	c := a.pool.new(ctx, format.ArchiveEntry{Name: a.manifest.Artifacts.At(i).File, Offset: int64(i), Size: size})
 	in := a.incoming(i, size)
 	in.Open = c.open
 	a.pending = append(a.pending, c)
@@ -187,7 +187,7 @@ func (a *foreignArchive) settled(e format.ArchiveEntry) error {
 
 // missing refuses the archive, or passes on what is missing, for its error.
 func (a *foreignArchive) missing(ctx context.Context, want []bool, take func(context.Context, Incoming) error) error {
-	for i, x := range a.manifest.Artifacts {
+	for i, x := range a.manifest.Artifacts.All() {
 		if !want[i] || a.seen[i] {
 			continue
 		}
@@ -215,7 +215,7 @@ func (a *foreignArchive) Finish(ctx context.Context) error {
 	if a.listed == nil {
 		return nil
 	}
-	listed := make([]bool, len(a.manifest.Artifacts))
+	listed := make([]bool, a.manifest.Artifacts.Len())
 	err := readChecksums(io.NewSectionReader(a.spool, a.listed.off, a.listed.size), func(name string, sum [sha256.Size]byte) error {
 		if i, ok := a.files[path.Clean(name)]; ok {
 			listed[i] = true
@@ -231,7 +231,7 @@ func (a *foreignArchive) Finish(ctx context.Context) error {
 		return err
 	}
 	for i, ok := range listed {
-		if x := a.manifest.Artifacts[i]; !ok {
+		if x := a.manifest.Artifacts.At(i); !ok {
 			return &ArtifactError{Name: x.Name, Err: notListed(x.File)}
 		}
 	}

@@ -50,9 +50,9 @@ func (a *foreignArchive) untilManifest(ctx context.Context) error {
 }
 
 func (a *foreignArchive) readManifest() (err error) {
-	list := []format.Artifact(nil)
+	var list format.Artifacts
 	a.manifest, err = format.ReadManifestFunc(io.TeeReader(bufio.NewReader(a.tar), a.o.Manifest), func(x format.Artifact) error {
-		list = append(list, x)
+		list.Add(x)
 		if x.File != x.Name {
 			x.Name += x.File
 		}
@@ -65,9 +65,9 @@ func (a *foreignArchive) readManifest() (err error) {
 		return manifestError(err)
 	}
 	a.manifest.Artifacts = list
-	a.files, a.seen, a.sums, a.read = make(map[string]int, len(list)), make([]bool, len(list)), make([][sha256.Size]byte, len(list)), make([]bool, len(list))
-	names := make(map[recordKey]bool, len(list))
-	for i, x := range list {
+	a.files, a.seen, a.sums, a.read = make(map[string]int, list.Len()), make([]bool, list.Len()), make([][sha256.Size]byte, list.Len()), make([]bool, list.Len())
+	names := make(map[recordKey]bool, list.Len())
+	for i, x := range list.All() {
 		key := makeRecordKey([]byte(x.Name))
 		file := path.Clean(x.File)
 		if _, twice := a.files[file]; twice || names[key] {

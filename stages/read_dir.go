@@ -1,11 +1,9 @@
 package stages
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -24,7 +22,7 @@ type Dir struct {
 	path     string
 	root     *os.Root
 	fsys     *FS
-	sums     map[string][sha256.Size]byte // nil: no SHA256SUMS
+	sums     *checksums // nil: no SHA256SUMS
 	manifest *format.Manifest
 
 	// Lenient leaves an artifact whose file is missing, or no file, to whoever opens it; else that is the end before the first one is read.
@@ -68,12 +66,12 @@ func (d *Dir) listed() error {
 	if d.sums == nil {
 		return nil
 	}
-	for _, a := range d.manifest.Artifacts {
-		if _, ok := d.sums[a.File]; !ok {
+	for _, a := range d.manifest.Artifacts.All() {
+		if _, ok := d.sums.find(a.File); !ok {
 			return &ArtifactError{Name: a.Name, Err: notListed(a.File)}
 		}
 	}
-	if _, ok := d.sums[d.manifest.Data]; !ok && d.manifest.Data != "" {
+	if _, ok := d.sums.find(d.manifest.Data); !ok && d.manifest.Data != "" {
 		return notListed(d.manifest.Data)
 	}
 	return nil
@@ -100,29 +98,31 @@ func (d *Dir) Finish(context.Context) error { return nil }
 
 // Artifacts passes on the artifacts that are wanted in the order of the manifest.
 func (d *Dir) Artifacts(ctx context.Context, wanted func(name string) (bool, error), begin func(count int, bytes int64), take func(context.Context, Incoming) error) error {
-	var selected []int
-	var sizes []int64
-	total := int64(0)
-	for i, a := range d.manifest.Artifacts {
+	const unwanted = -1
+	sizes := make([]int64, d.manifest.Artifacts.Len())
+	count, total := 0, int64(0)
+	for i, a := range d.manifest.Artifacts.All() {
 		ok, err := wanted(a.Name)
 		if err != nil {
 			return &ArtifactError{Name: a.Name, Err: err}
 		}
 		if !ok {
+			sizes[i] = unwanted
 			continue
 		}
-		size := int64(0)
 		if info, err := d.stat(a.File); err == nil {
-			size = info.Size()
+			sizes[i] = info.Size()
 		} else if !d.Lenient {
 			return &ArtifactError{Name: a.Name, Err: err}
 		}
-		selected, sizes, total = append(selected, i), append(sizes, size), total+size
+		count, total = count+1, total+sizes[i]
 	}
-	begin(len(selected), total)
-	for n, i := range selected {
-		a := d.manifest.Artifacts[i]
-		err := take(ctx, Incoming{Name: a.Name, Gzip: isGzip(a), Size: sizes[n], Open: func(context.Context) (io.ReadCloser, error) {
+	begin(count, total)
+	for i, a := range d.manifest.Artifacts.All() {
+		if sizes[i] == unwanted {
+			continue
+		}
+		err := take(ctx, Incoming{Name: a.Name, Gzip: isGzip(a), Size: sizes[i], Open: func(context.Context) (io.ReadCloser, error) {
 			r, _, err := d.open(a.File)
 			return r, err
 		}})
@@ -165,7 +165,7 @@ func kindOf(mode fs.FileMode) string {
 
 // open opens a file for reading; the reader compares it with SHA256SUMS.
 func (d *Dir) open(name string) (io.ReadCloser, int64, error) {
-	want, listed := d.sums[name]
+	want, listed := d.sums.find(name)
 	if d.sums != nil && !listed {
 		return nil, 0, notListed(name)
 	}
@@ -237,70 +237,6 @@ func wrongChecksum(name string, got, want []byte) error {
 
 func notListed(name string) error {
 	return errorf(format.ErrIncomplete, "file %s is not in %s", quoted(name), format.ChecksumsFile)
-}
-
-// readChecksums reads SHA256SUMS. It returns nil where there is no file.
-func (d *Dir) readChecksums() (map[string][sha256.Size]byte, error) {
-	f, _, err := d.openPlain(format.ChecksumsFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	sums := map[string][sha256.Size]byte{}
-	err = readChecksums(f, func(name string, sum [sha256.Size]byte) error {
-		if _, twice := sums[name]; twice {
-			return errorf(format.ErrDuplicate, "%s: file %s is there twice", format.ChecksumsFile, quoted(name))
-		}
-		sums[name] = sum
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return sums, nil
-}
-
-// readChecksums reads the output of GNU sha256sum: 64 hex digits, a space, a space or an asterisk, and a file name a line. A name with a
-// newline or a backslash in it is escaped, and the line then begins with a backslash.
-func readChecksums(r io.Reader, each func(name string, sum [sha256.Size]byte) error) error {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 64<<10)
-	n := 0
-	for lines.Scan() {
-		n++
-		name, sum, ok := parseChecksum(lines.Text())
-		if !ok {
-			return errorf(format.ErrFormat, "%s line %d is not a checksum and a file name", format.ChecksumsFile, n)
-		}
-		if err := each(name, sum); err != nil {
-			return err
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("read %s: %w", format.ChecksumsFile, err)
-	}
-	if n == 0 {
-		return errorf(format.ErrFormat, "%s is empty", format.ChecksumsFile)
-	}
-	return nil
-}
-
-func parseChecksum(line string) (name string, sum [sha256.Size]byte, ok bool) {
-	line, escaped := strings.CutPrefix(line, `\`)
-	const digits = 2 * sha256.Size
-	if len(line) < digits+3 || line[digits] != ' ' || line[digits+1] != ' ' && line[digits+1] != '*' {
-		return "", sum, false
-	}
-	if _, err := hex.Decode(sum[:], []byte(line[:digits])); err != nil {
-		return "", sum, false
-	}
-	name = line[digits+2:]
-	if escaped {
-		name = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r").Replace(name)
-	}
-	return strings.TrimPrefix(name, "./"), sum, true
 }
 
 // OpenIn opens a file below root for reading.

@@ -175,7 +175,7 @@ func eachPlaced(dir, work string, f func(name string) error) error {
 		return nil // not whole, so it was killed before
 	}
 	names := []string{m.Data}
-	for _, a := range m.Artifacts {
+	for _, a := range m.Artifacts.All() {
 		names = append(names, a.File)
 	}
 	line := fmt.Sprintf("%x  %s\n", sha256.Sum256(manifest), format.ManifestFile)

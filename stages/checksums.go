@@ -1,0 +1,126 @@
+package stages
+
+import (
+	"bufio"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"swingport/format"
+)
+
+// checksums are what SHA256SUMS says, in 52 bytes a file: there may be a million.
+type checksums struct {
+	rows  rowList[checksum]
+	order []uint32 // of rows, by name
+}
+
+type checksum struct {
+	name recordKey
+	sum  [sha256.Size]byte
+}
+
+// find returns the sum of a file. A nil list has none.
+func (c *checksums) find(name string) (sum [sha256.Size]byte, ok bool) {
+	if c == nil {
+		return sum, false
+	}
+	key := makeRecordKey([]byte(name))
+	i, ok := slices.BinarySearchFunc(c.order, key, func(i uint32, key recordKey) int { return c.rows.at(int(i)).name.compare(key) })
+	if ok {
+		sum = c.rows.at(int(c.order[i])).sum
+	}
+	return sum, ok
+}
+
+func (k recordKey) compare(with recordKey) int {
+	return cmp.Or(cmp.Compare(k[0], with[0]), cmp.Compare(k[1], with[1]))
+}
+
+// readChecksums reads SHA256SUMS. It returns nil where there is no file.
+func (d *Dir) readChecksums() (*checksums, error) {
+	c := new(checksums)
+	err := d.eachChecksum(func(name string, sum [sha256.Size]byte) error {
+		c.rows.add(checksum{makeRecordKey([]byte(name)), sum})
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	c.order = sortedIndex(c.rows.len(), func(a, b uint32) int { return c.rows.at(int(a)).name.compare(c.rows.at(int(b)).name) })
+	for i := 1; i < len(c.order); i++ {
+		if name := c.rows.at(int(c.order[i])).name; name == c.rows.at(int(c.order[i-1])).name {
+			return nil, d.listedTwice(name)
+		}
+	}
+	return c, nil
+}
+
+// listedTwice is the error for a file that SHA256SUMS lists twice.
+func (d *Dir) listedTwice(twice recordKey) error {
+	return d.eachChecksum(func(name string, _ [sha256.Size]byte) error {
+		if makeRecordKey([]byte(name)) == twice {
+			return errorf(format.ErrDuplicate, "%s: file %s is there twice", format.ChecksumsFile, quoted(name))
+		}
+		return nil
+	})
+}
+
+// eachChecksum calls f for each line of SHA256SUMS.
+func (d *Dir) eachChecksum(f func(name string, sum [sha256.Size]byte) error) error {
+	file, _, err := d.openPlain(format.ChecksumsFile)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return readChecksums(file, f)
+}
+
+// readChecksums reads the output of GNU sha256sum: 64 hex digits, a space, a space or an asterisk, and a file name a line. A name with a
+// newline or a backslash in it is escaped, and the line then begins with a backslash.
+func readChecksums(r io.Reader, each func(name string, sum [sha256.Size]byte) error) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 64<<10)
+	n := 0
+	for lines.Scan() {
+		n++
+		name, sum, ok := parseChecksum(lines.Text())
+		if !ok {
+			return errorf(format.ErrFormat, "%s line %d is not a checksum and a file name", format.ChecksumsFile, n)
+		}
+		if err := each(name, sum); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("read %s: %w", format.ChecksumsFile, err)
+	}
+	if n == 0 {
+		return errorf(format.ErrFormat, "%s is empty", format.ChecksumsFile)
+	}
+	return nil
+}
+
+func parseChecksum(line string) (name string, sum [sha256.Size]byte, ok bool) {
+	line, escaped := strings.CutPrefix(line, `\`)
+	const digits = 2 * sha256.Size
+	if len(line) < digits+3 || line[digits] != ' ' || line[digits+1] != ' ' && line[digits+1] != '*' {
+		return "", sum, false
+	}
+	if _, err := hex.Decode(sum[:], []byte(line[:digits])); err != nil {
+		return "", sum, false
+	}
+	name = line[digits+2:]
+	if escaped {
+		name = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r").Replace(name)
+	}
+	return strings.TrimPrefix(name, "./"), sum, true
+}
