@@ -33,6 +33,7 @@ type command func(ctx context.Context, args []string, stdout, stderr io.Writer) 
 var commands = map[string]command{
 	"":      bounded,
 	"kills": kills,
+	"large": large,
 }
 
 // usageError is a command line that is wrong.
