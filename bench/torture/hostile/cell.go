@@ -58,18 +58,18 @@ func (d damage) of(data []byte) []byte {
 	return bad
 }
 
-// longZeros is how many zeros one after the other are no content but free space.
-const longZeros = 24
+// longRun is how many equal bytes one after the other are damaged: those behind are free space, padding, or more of the same.
+const longRun = 24
 
-// damages are a cut and a flip at every byte. Of a store the space that pages do not use is left out, and so are most cuts within a page.
+// damages are a cut and a flip at every byte but in long runs of one byte. Of a store most cuts within a page are left out.
 func damages(kind pipeline.Kind, all map[string][]byte) (list []damage) {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		zeros := 0
-		for at, b := range all[name] {
-			if zeros++; b != 0 {
-				zeros = 0
+		data, run := all[name], 0
+		for at, b := range data {
+			if run++; at == 0 || b != data[at-1] {
+				run = 0
 			}
-			if kind == pipeline.KindStateDir && zeros > longZeros {
+			if run > longRun {
 				continue
 			}
 			list = append(list, damage{name, false, at})

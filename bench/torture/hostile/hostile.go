@@ -61,7 +61,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	if !*noBombs {
-		burst, err := bombs(ctx, filepath.Join(work, "bombs"), *only, stdout)
+		burst, err := bombs(ctx, good, filepath.Join(work, "bombs"), *only, stdout)
 		if err != nil {
 			return err
 		}

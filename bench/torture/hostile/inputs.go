@@ -98,7 +98,7 @@ func makeExport(dir string) error {
 		data = format.AppendKV(data, fmt.Appendf(nil, "v1.vs.%d", i), format.TextValue(bytes.Repeat([]byte("value "), i)))
 	}
 	data = format.AppendKV(data, []byte(someKey), format.TextValue([]byte("1")))
-	data = format.AppendKV(data, []byte("v1.long"), format.TextValue(bytes.Repeat([]byte("0123456789"), 500)))
+	data = format.AppendKV(data, []byte("v1.long"), format.TextValue(bytes.Repeat([]byte("x"), 5000)))
 	heapName := string(format.AppendSnapshotName(nil, vat, snapPos))
 	files[heapName] = heap
 	data = format.AppendSnapshotRecord(data, format.Snapshot{VatID: vat, Pos: snapPos, Hash: hexSum(heap), InUse: true})
