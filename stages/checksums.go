@@ -26,6 +26,15 @@ type checksum struct {
 	sum  [sha256.Size]byte
 }
 
+func (c *checksums) add(name string, sum [sha256.Size]byte) {
+	c.rows.add(checksum{makeRecordKey([]byte(name)), sum})
+}
+
+// sort makes what was added be found.
+func (c *checksums) sort() {
+	c.order = sortedIndex(c.rows.len(), func(a, b uint32) int { return c.rows.at(int(a)).name.compare(c.rows.at(int(b)).name) })
+}
+
 // find returns the sum of a file. A nil list has none.
 func (c *checksums) find(name string) (sum [sha256.Size]byte, ok bool) {
 	if c == nil {
@@ -47,7 +56,7 @@ func (k recordKey) compare(with recordKey) int {
 func (d *Dir) readChecksums() (*checksums, error) {
 	c := new(checksums)
 	err := d.eachChecksum(func(name string, sum [sha256.Size]byte) error {
-		c.rows.add(checksum{makeRecordKey([]byte(name)), sum})
+		c.add(name, sum)
 		return nil
 	})
 	if errors.Is(err, fs.ErrNotExist) {
@@ -55,7 +64,7 @@ func (d *Dir) readChecksums() (*checksums, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	c.order = sortedIndex(c.rows.len(), func(a, b uint32) int { return c.rows.at(int(a)).name.compare(c.rows.at(int(b)).name) })
+	c.sort()
 	for i := 1; i < len(c.order); i++ {
 		if name := c.rows.at(int(c.order[i])).name; name == c.rows.at(int(c.order[i-1])).name {
 			return nil, d.listedTwice(name)

@@ -127,7 +127,7 @@ func (d *ExtractDir) place(name string) error {
 	} else if err != nil {
 		return err
 	}
-	d.placed = append(d.placed, to)
+	d.placed = append(d.placed, name)
 	return nil
 }
 

@@ -169,7 +169,7 @@ func (d *DirSink) Unfinished() string { return d.unfinished }
 func (d *DirSink) putBack() error {
 	for len(d.placed) > 0 {
 		last := len(d.placed) - 1
-		if err := os.Rename(d.placed[last], filepath.Join(d.work, filepath.Base(d.placed[last]))); err != nil {
+		if err := os.Rename(filepath.Join(d.dir, d.placed[last]), filepath.Join(d.work, d.placed[last])); err != nil {
 			return err
 		}
 		d.placed = d.placed[:last]

@@ -38,8 +38,8 @@ type DirSink struct {
 	unfinished string // the folder that Abort kept
 
 	mu      sync.Mutex
-	sumOf   map[string][32]byte
-	placed  []string // files that came into place
+	sumOf   checksums
+	placed  []string // files that came into place, without the directory
 	bytes   atomic.Int64
 	dataSum string
 }
@@ -55,7 +55,6 @@ func NewDirSink(ctx context.Context, dir string, checksums, resume bool, fsys *F
 
 // open makes the folder, whose name begins with prefix; inTheWay says which files are in the way. After an error nothing is left to abort.
 func (d *DirSink) open(ctx context.Context, prefix string, inTheWay func(name string) bool) error {
-	d.sumOf = map[string][32]byte{}
 	dir := d.dir
 	made, err := d.fsys.MkdirAll(dir, 0o777)
 	d.made = made
@@ -257,7 +256,7 @@ func (d *DirSink) close(f *sinkFile) error {
 func (d *DirSink) noteSum(name string, sum [sha256.Size]byte) {
 	if d.sums {
 		d.mu.Lock()
-		d.sumOf[name] = sum
+		d.sumOf.add(name, sum)
 		d.mu.Unlock()
 	}
 }
@@ -392,9 +391,11 @@ func (d *DirSink) writeSums(eachName func(func(name, file string) error) error, 
 	if err != nil {
 		return err
 	}
+	d.sumOf.sort()
 	w := bufio.NewWriter(writerFunc(f.Write))
 	add := func(name string) error {
-		_, err := w.WriteString(sumLine(d.sumOf[name], name))
+		sum, _ := d.sumOf.find(name)
+		_, err := w.WriteString(sumLine(sum, name))
 		return err
 	}
 	names := []string{format.ManifestFile}
@@ -432,7 +433,7 @@ func (d *DirSink) place(name string) error {
 	if err := d.fsys.Rename(filepath.Join(d.work, name), to); err != nil {
 		return err
 	}
-	d.placed = append(d.placed, to)
+	d.placed = append(d.placed, name)
 	return nil
 }
 
@@ -448,8 +449,8 @@ func (d *DirSink) Abort() error {
 		errs = append(errs, d.putBack())
 		d.unfinished, d.work, d.made = d.work, "", nil
 	}
-	for _, path := range d.placed {
-		errs = append(errs, os.Remove(path))
+	for _, name := range d.placed {
+		errs = append(errs, os.Remove(filepath.Join(d.dir, name)))
 	}
 	if d.work != "" {
 		errs = append(errs, os.RemoveAll(d.work))
