@@ -2,6 +2,8 @@ module swingport
 
 go 1.26.0
 
+toolchain go1.26.11
+
 require (
 	github.com/cheggaaa/pb/v3 v3.3.0
 	github.com/dustin/go-humanize v1.1.0

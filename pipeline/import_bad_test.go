@@ -108,7 +108,13 @@ var badImports = []struct {
 		text: `file "transcript.v1.0.3" is a symbolic link`},
 	{defect: "export data is a link", after: func(t *testing.T, dir string) { link(t, dir, format.ExportDataFile, filepath.Join(dir, "elsewhere")) }, text: "is a symbolic link"},
 	{defect: "folder of an artifact is a link out of the directory", spoil: func(t *testing.T, x *madeExport) { x.files[spanOne] = "sub/one" },
-		after: func(t *testing.T, dir string) { link(t, dir, "sub", t.TempDir()+"/sub") }, text: "escapes"},
+		after: func(t *testing.T, dir string) { link(t, dir, "sub", t.TempDir()+"/sub") },
+		text:  `file "sub/one" is behind "sub", which is a symbolic link`},
+	{defect: "folder of an artifact is a link inside the directory", spoil: func(t *testing.T, x *madeExport) { x.files[spanOne] = "sub/deep/one" },
+		after: func(t *testing.T, dir string) {
+			link(t, filepath.Join(dir, "sub"), "deep", filepath.Join(dir, "elsewhere"))
+		},
+		text: `file "sub/deep/one" is behind "sub/deep", which is a symbolic link`},
 	{defect: "artifact is a directory", after: func(t *testing.T, dir string) {
 		remove(t, dir, spanOne)
 		if err := os.Mkdir(filepath.Join(dir, spanOne), 0o755); err != nil {

@@ -79,6 +79,28 @@ func (x *FS) OpenFile(path string, flag int, perm os.FileMode) (*File, error) {
 	return &File{f, x}, nil
 }
 
+// CreateHidden makes a new file that nobody else can open. mode is what it is to get when it is whole: that of a new file, but nobody else may
+// write to it. The system takes the umask off, which a process cannot ask for without changing it.
+func (x *FS) CreateHidden(path string) (f *File, mode os.FileMode, err error) {
+	if f, err = x.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, resultMode); err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = f.Chmod(0o600)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close(), os.Remove(path))
+	}
+	return f, info.Mode().Perm(), nil
+}
+
+// resultMode and resultDirMode are what files and directories that we make have at most.
+const (
+	resultMode    = 0o644
+	resultDirMode = 0o755
+)
+
 // Temp makes a file in dir that has no name any more when Temp returns: it is gone when it is closed, or when the process ends however it does.
 func (x *FS) Temp(dir string) (*File, error) {
 	if err := x.before(OpOpen, dir); err != nil {

@@ -143,6 +143,9 @@ func (d *Dir) stat(name string) (fs.FileInfo, error) {
 	if !filepath.IsLocal(name) {
 		return nil, errorf(format.ErrFormat, "Exported file %s must be in export dir %s", quoted(name), quoted(d.path))
 	}
+	if err := d.straight(name); err != nil {
+		return nil, err
+	}
 	info, err := d.root.Lstat(name)
 	if err != nil {
 		return nil, d.explain(name, err)
@@ -151,6 +154,19 @@ func (d *Dir) stat(name string) (fs.FileInfo, error) {
 		return nil, errorf(format.ErrFormat, "file %s is %s, not a regular file", quoted(name), kindOf(info.Mode()))
 	}
 	return info, nil
+}
+
+// straight refuses a file that is reached through a link, be it one that stays inside the directory.
+func (d *Dir) straight(name string) error {
+	for i, c := range name {
+		if c != '/' {
+			continue
+		}
+		if info, err := d.root.Lstat(name[:i]); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return errorf(format.ErrFormat, "file %s is behind %s, which is a symbolic link", quoted(name), quoted(name[:i]))
+		}
+	}
+	return nil
 }
 
 func kindOf(mode fs.FileMode) string {

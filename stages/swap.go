@@ -58,7 +58,7 @@ func OpenState(dir string, fsys *FS) (*State, error) {
 }
 
 func (s *State) open() (err error) {
-	if s.made, err = s.fsys.MkdirAll(s.dir, 0o755); err != nil {
+	if s.made, err = s.fsys.MkdirAll(s.dir, resultDirMode); err != nil {
 		return err
 	}
 	if info, err := os.Stat(s.dir); err != nil {
@@ -286,7 +286,8 @@ func SyncFile(ctx context.Context, path string, fsys *FS) error {
 	return errors.Join(f.SyncSlowly(ctx), f.Close())
 }
 
-// adopt gives the new file owner, group and mode of the old one, or the owner and group of the directory.
+// adopt gives the new file owner, group and mode of the old one, or the owner and group of the directory. That everybody may write to it is not
+// handed on.
 func (s *State) adopt(old *oldStore) error {
 	file := filepath.Join(s.build, StoreFile)
 	like := old.info
@@ -299,7 +300,7 @@ func (s *State) adopt(old *oldStore) error {
 		return nil
 	}
 	s.warn(giveTo(file, like))
-	return os.Chmod(file, like.Mode().Perm())
+	return os.Chmod(file, like.Mode().Perm()&^0o002)
 }
 
 // giveTo makes path belong to the owner and group that like has. It returns a warning where that is not allowed.

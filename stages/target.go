@@ -23,7 +23,8 @@ type Target struct {
 	bytes int64
 	fsys  *FS
 
-	file   *File       // a new file, under a name of its own until Commit
+	file   *File       // a new file, under a name of its own until Commit, and hidden
+	mode   os.FileMode // of that file when it is whole
 	pipe   *pipeWriter // a pipe or socket
 	other  io.Writer   // anything else
 	opened *File       // the device that other is, if it was opened here
@@ -85,8 +86,7 @@ func (t *Target) create(ctx context.Context) error {
 	if err := removeDeadFiles(dir, t.fsys); err != nil {
 		return err
 	}
-	t.file, err = t.fsys.OpenFile(filepath.Join(dir, targetPrefix+rand.Text()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
+	if t.file, t.mode, err = t.fsys.CreateHidden(filepath.Join(dir, targetPrefix+rand.Text())); err != nil {
 		return err
 	}
 	return unix.Flock(int(t.file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -211,6 +211,9 @@ func (t *Target) Commit(ctx context.Context) (err error) {
 }
 
 func (t *Target) place(ctx context.Context) error {
+	if err := t.file.Chmod(t.mode); err != nil {
+		return err
+	}
 	if err := t.file.SyncSlowly(ctx); err != nil {
 		return err
 	}

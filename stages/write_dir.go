@@ -56,7 +56,7 @@ func NewDirSink(ctx context.Context, dir string, checksums, resume bool, fsys *F
 // open makes the folder, whose name begins with prefix; inTheWay says which files are in the way. After an error nothing is left to abort.
 func (d *DirSink) open(ctx context.Context, prefix string, inTheWay func(name string) bool) error {
 	dir := d.dir
-	made, err := d.fsys.MkdirAll(dir, 0o777)
+	made, err := d.fsys.MkdirAll(dir, resultDirMode)
 	d.made = made
 	if info, statErr := os.Stat(dir); err == nil && statErr == nil && !info.IsDir() { // to open a pipe would wait for its writer
 		err = &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
@@ -82,7 +82,8 @@ func (d *DirSink) prepare(ctx context.Context, prefix string, inTheWay func(name
 	}
 	for _, e := range entries {
 		switch name := e.Name(); {
-		case strings.HasPrefix(name, workPrefix) && d.resume && e.IsDir():
+		case !e.IsDir(): // a link to a folder, say: it is none of ours
+		case strings.HasPrefix(name, workPrefix) && d.resume:
 			err = d.takeOver(name)
 		case strings.HasPrefix(name, workPrefix):
 			err = removeDead(d.dir, name, unplace)
@@ -163,7 +164,7 @@ func unplace(dir, work string) error {
 // eachPlaced calls f with the files in dir that a killed export had brought into place. Its manifest, which would have come last, is still in
 // its folder and names them; those that are still there too never came into place, and what has such a name in dir is somebody else's.
 func eachPlaced(dir, work string, f func(name string) error) error {
-	manifest, err := os.ReadFile(filepath.Join(work, format.ManifestFile))
+	manifest, err := readPlain(filepath.Join(work, format.ManifestFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
@@ -178,7 +179,7 @@ func eachPlaced(dir, work string, f func(name string) error) error {
 		names = append(names, a.File)
 	}
 	line := fmt.Sprintf("%x  %s\n", sha256.Sum256(manifest), format.ManifestFile)
-	if sums, err := os.ReadFile(filepath.Join(dir, format.ChecksumsFile)); err == nil && strings.HasPrefix(string(sums), line) {
+	if sums, err := readPlain(filepath.Join(dir, format.ChecksumsFile)); err == nil && strings.HasPrefix(string(sums), line) {
 		names = append(names, format.ChecksumsFile)
 	}
 	for _, name := range names {
@@ -193,6 +194,21 @@ func eachPlaced(dir, work string, f func(name string) error) error {
 		}
 	}
 	return nil
+}
+
+// readPlain reads a file that is no link and nothing that would have to be waited for; what is no file is not there.
+func readPlain(path string) ([]byte, error) {
+	if info, err := os.Lstat(path); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fs.ErrNotExist
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(f)
+	return data, errors.Join(err, f.Close())
 }
 
 // TempDir is where the export may spill.
@@ -213,7 +229,7 @@ type sinkFile struct {
 }
 
 func (d *DirSink) create(name string, sum bool) (*sinkFile, error) {
-	f, err := d.fsys.OpenFile(filepath.Join(d.work, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := d.fsys.OpenFile(filepath.Join(d.work, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, resultMode)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"swingport/pipeline"
+	"swingport/stages"
 )
 
 //go:embed bench.html
@@ -28,7 +30,8 @@ var pageTemplate = template.Must(template.New("bench").Funcs(template.FuncMap{
 
 // A page is the file for --html, under another name until it is whole. A nil one is none.
 type page struct {
-	f    *os.File
+	f    *stages.File
+	mode os.FileMode // when it is whole
 	path string
 }
 
@@ -40,11 +43,12 @@ func newPage(path string) (*page, error) {
 	if isDir(path) {
 		return nil, usagef("--html %s: a directory", path)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".swingport-bench-*.html")
+	var fsys *stages.FS
+	f, mode, err := fsys.CreateHidden(filepath.Join(filepath.Dir(path), ".swingport-bench-"+rand.Text()+".html"))
 	if err != nil {
 		return nil, fmt.Errorf("page for --html: %w", err)
 	}
-	return &page{f, path}, nil
+	return &page{f, mode, path}, nil
 }
 
 // write writes the page and gives the file its name.
@@ -55,7 +59,7 @@ func (p *page) write(r benchReport) error {
 	if err := pageTemplate.Execute(p.f, newPageData(r)); err != nil {
 		return fmt.Errorf("write %s: %w", p.path, err)
 	}
-	if err := p.f.Chmod(0o644); err != nil {
+	if err := p.f.Chmod(p.mode); err != nil {
 		return err
 	}
 	if err := p.f.Sync(); err != nil {
