@@ -63,6 +63,9 @@ func (e *EngineError) Error() string {
 	return text
 }
 
+// Unwrap returns the system's error.
+func (e *EngineError) Unwrap() error { return e.Err }
+
 // about names what an error is about, where that is the engine's of a file that cannot be read or written.
 func about(what string, err error) error {
 	var e *EngineError
