@@ -2,7 +2,9 @@ package stages
 
 import (
 	"fmt"
+	"io/fs"
 	"runtime"
+	"syscall"
 	"unsafe"
 
 	"modernc.org/libc"
@@ -103,5 +105,41 @@ func (f *file) adviseRandom() { adviseRandom(f.fd()) }
 func (f *file) willNeed(off, n int64) { adviseWillNeed(f.fd(), off, n) }
 
 func (f *file) fd() int { return int((*lib.TunixFile)(ptr(f.file)).Fh) }
+
+// inUse is what a lock means that the engine did not get: somebody else has it, or the file system has none, which the engine takes for the same.
+func (d *DB) inUse(err error) error {
+	f, openErr := d.openFile(lib.SQLITE_FCNTL_FILE_POINTER)
+	if openErr != nil {
+		return &InUseError{d.path, err}
+	}
+	defer f.close()
+	methods := (*lib.Tsqlite3_io_methods)(ptr((*lib.Tsqlite3_file)(ptr(f.file)).FpMethods))
+	out := d.malloc(8)
+	defer libc.Xfree(f.tls, out)
+	if call[func(*libc.TLS, uintptr, uintptr) int32](methods.FxCheckReservedLock)(f.tls, f.file, out) == lib.SQLITE_OK {
+		return &InUseError{d.path, err}
+	}
+	return &fs.PathError{Op: "lock", Path: d.path, Err: syscall.Errno((*lib.TunixFile)(ptr(f.file)).FlastErrno)}
+}
+
+// moved reports whether the database is no longer the file that its path names.
+func (d *DB) moved() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	zm, pp := d.cstring("main"), d.malloc(8)
+	defer libc.Xfree(d.tls, zm)
+	defer libc.Xfree(d.tls, pp)
+	return lib.Xsqlite3_file_control(d.tls, d.db, zm, lib.SQLITE_FCNTL_HAS_MOVED, pp) == lib.SQLITE_OK && *(*int32)(ptr(pp)) != 0
+}
+
+// openElsewhere reports whether anybody else has the database file open; false where the system does not say.
+func (d *DB) openElsewhere() bool {
+	f, err := d.openFile(lib.SQLITE_FCNTL_FILE_POINTER)
+	if err != nil {
+		return false
+	}
+	defer f.close()
+	return openElsewhere(f.fd())
+}
 
 func (f *file) close() { f.tls.Close() }

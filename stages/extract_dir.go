@@ -71,7 +71,7 @@ func (e *extractFile) Close() error {
 
 // Commit brings the files into place.
 func (d *ExtractDir) Commit(ctx context.Context) error {
-	unlock, err := lockDir(ctx, d.dir)
+	unlock, err := lockDir(ctx, d.dir, d.fsys)
 	if err != nil {
 		return err
 	}

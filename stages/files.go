@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // File is an open file whose operations pass through an FS.
@@ -165,21 +167,53 @@ func (x *FS) Remove(path string) error {
 
 // MkdirAll is os.MkdirAll; made lists the directories that did not exist before, the outermost first.
 func (x *FS) MkdirAll(path string, perm os.FileMode) (made []string, err error) {
+	var missing []string
 	for p := filepath.Clean(path); ; p = filepath.Dir(p) {
 		if _, err := os.Stat(p); err == nil || p == filepath.Dir(p) {
 			break
 		}
-		made = append([]string{p}, made...)
+		missing = append([]string{p}, missing...)
 	}
-	for i, p := range made {
+	for _, p := range missing {
 		if err := x.before(OpMkdir, p); err != nil {
-			return made[:i], &fs.PathError{Op: "mkdir", Path: p, Err: err}
+			return made, &fs.PathError{Op: "mkdir", Path: p, Err: err}
 		}
-		if err := os.Mkdir(p, perm); err != nil {
-			return made[:i], err
+		err := os.Mkdir(p, perm)
+		if info, _ := os.Stat(p); errors.Is(err, fs.ErrExist) && info != nil && info.IsDir() {
+			continue // somebody else made it meanwhile
 		}
+		if err != nil {
+			return made, err
+		}
+		made = append(made, p)
 	}
 	return made, nil
+}
+
+// tryLock locks an open file or directory until it is closed, against whoever asks, without waiting.
+func (x *FS) tryLock(f *os.File) error {
+	err := x.before(OpLock, f.Name())
+	for err == nil {
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, syscall.EINTR) {
+			break
+		}
+		err = nil
+	}
+	if err != nil {
+		return &fs.PathError{Op: "lock", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
+// noLocks reports whether an error of tryLock says that the file system has none, as some that are shared by a network. There a run can neither
+// see that another one is at work nor that it was killed: what is left over stays, and no name is ever taken twice.
+func noLocks(err error) bool {
+	for _, e := range []error{syscall.ENOLCK, syscall.EOPNOTSUPP, syscall.ENOSYS, syscall.EINVAL} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // SyncDir makes the names in a directory durable: a rename is not before that.

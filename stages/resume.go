@@ -39,7 +39,7 @@ var errOther = errors.New("not what the store has")
 func (d *DirSink) takeOver(folder string) error {
 	l := leftover{path: filepath.Join(d.dir, folder)}
 	var err error
-	if l.lock, err = lockDead(l.path); l.lock == nil {
+	if l.lock, err = lockDead(l.path, d.fsys); l.lock == nil {
 		return err
 	}
 	d.leftovers = append(d.leftovers, l)

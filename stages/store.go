@@ -56,7 +56,15 @@ func OpenStore(ctx context.Context, stateDir string, fsys *FS) (*Store, error) {
 	if err := s.find(stateDir); err != nil {
 		return nil, err
 	}
-	if err := s.open(ctx); err != nil {
+	err := s.open(ctx)
+	for range 10 { // an import had locked the store, and has put another one in its place
+		if err != nil || !s.db.moved() {
+			break
+		}
+		s.Close()
+		err = s.open(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := s.begin(); err != nil {
@@ -210,7 +218,7 @@ func (s *Store) notStore(err error) error {
 	case hasCode(err, lib.SQLITE_NOTADB):
 		return fmt.Errorf("%w: %w", ErrNotStore, err)
 	case Busy(err):
-		return &InUseError{s.path, err}
+		return s.db.inUse(err)
 	}
 	return err
 }

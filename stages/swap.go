@@ -112,15 +112,26 @@ func (s *State) takeLock() (alone bool, err error) {
 	if s.lock, err = os.Open(s.dir); err != nil {
 		return false, err
 	}
-	err = syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err = s.fsys.tryLock(s.lock)
 	switch {
+	case err == nil && !named(s.lock, s.dir):
+		return false, &InUseError{Path: s.dir, Err: errors.New("another import into it has just ended, and removed it")}
 	case err == nil:
 		return true, nil
 	case errors.Is(err, syscall.EWOULDBLOCK):
 		return false, &InUseError{Path: s.dir, Err: errors.New("another import into it is running")}
+	case !noLocks(err):
+		return false, err
 	}
-	s.warn(fmt.Sprintf("%s cannot be locked (%v): make sure that only one import at a time writes to it", s.dir, err))
+	s.warn(fmt.Sprintf("%v: make sure that only one import at a time writes to it", err))
 	return false, nil
+}
+
+// named reports whether an open file is still what path names.
+func named(f *os.File, path string) bool {
+	opened, err1 := f.Stat()
+	now, err2 := os.Stat(path)
+	return err1 == nil && err2 == nil && os.SameFile(opened, now)
 }
 
 // removeLeftovers removes what killed imports left behind. We hold the lock, so none of them lives.
@@ -230,12 +241,25 @@ func (s *State) Swap(ctx context.Context, keepOld bool) (done Swapped, err error
 		err = s.fsys.SyncDir(s.dir) // no log or journal of the old store may come back beside the new one
 	}
 	if err == nil {
-		err = s.fsys.Rename(filepath.Join(s.build, StoreFile), old.path)
+		err = s.place(old)
 	}
 	if err != nil {
 		return Swapped{}, errors.Join(err, s.putBack())
 	}
 	return done, s.syncNames()
+}
+
+// place renames the new store over the old one, which is locked. Where there is none, that of a node which has just begun one is not replaced.
+func (s *State) place(old *oldStore) error {
+	file := filepath.Join(s.build, StoreFile)
+	if info, err := os.Lstat(old.path); err == nil && old.info != nil && os.SameFile(info, old.info) {
+		return s.fsys.Rename(file, old.path)
+	}
+	err := s.fsys.renameNew(file, old.path)
+	if errors.Is(err, fs.ErrExist) {
+		return &InUseError{Path: old.path, Err: errors.New("it was not there when the import began")}
+	}
+	return err
 }
 
 // syncNames makes the new name durable, and those of the directories that we made.
@@ -510,8 +534,10 @@ func (o *oldStore) held() error {
 // lockTimeout is how long to wait for another process to let go of the store, in milliseconds.
 const lockTimeout = 500
 
-// lock opens the store and locks out everybody else. In WAL mode every other connection, idle or not, holds a lock that this needs; in
-// rollback mode an idle one shows nowhere. A store in WAL mode is neither checkpointed nor robbed of its log when it is closed again.
+var errIdle = errors.New("it is open, though nobody reads or writes it just now")
+
+// lock opens the store and locks out everybody else. In WAL mode every other connection, idle or not, holds a lock that this needs; an idle one
+// in rollback mode holds none, and shows only where the system says whether a file is open. A store in WAL mode is neither checkpointed nor robbed of its log when it is closed again.
 func (o *oldStore) lock() error {
 	if err := unix.Access(o.path, unix.W_OK); err != nil { // else the engine opens it read-only, and fails in odd ways
 		return &fs.PathError{Op: "open for writing", Path: o.path, Err: err}
@@ -527,10 +553,15 @@ func (o *oldStore) lock() error {
 			break
 		}
 	}
+	switch {
+	case Busy(err):
+		err = db.inUse(err)
+	case err == nil && db.moved():
+		err = &InUseError{Path: o.path, Err: errors.New("another file has taken its place")}
+	case err == nil && db.openElsewhere():
+		err = &InUseError{Path: o.path, Err: errIdle}
+	}
 	if err != nil {
-		if Busy(err) {
-			err = &InUseError{Path: o.path, Err: err}
-		}
 		return errors.Join(err, db.Close())
 	}
 	o.db = db
@@ -562,6 +593,9 @@ func (o *oldStore) settle() error {
 	}
 	if busy || Busy(err) {
 		return &InUseError{Path: o.path, Err: err}
+	}
+	if err == nil && o.db.openElsewhere() {
+		err = &InUseError{Path: o.path, Err: errIdle}
 	}
 	if err != nil {
 		return err

@@ -77,3 +77,13 @@ func mapFile(f *os.File, at int64, n int) ([]byte, error) {
 	}
 	return data, nil
 }
+
+// openElsewhere reports whether a file is open under another descriptor, of any process: the system grants no lease then. It is false where that
+// is not known, as on many network file systems, and of files of other users.
+func openElsewhere(fd int) bool {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_WRLCK)
+	if err == nil {
+		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK)
+	}
+	return errors.Is(err, syscall.EAGAIN)
+}

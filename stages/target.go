@@ -12,8 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Target is what an archive is written to, front to back: a new file, which appears whole or not at all; or what is no regular file, which is
@@ -78,7 +76,7 @@ func (t *Target) openWriter(w io.Writer) (err error) {
 // before it is there.
 func (t *Target) create(ctx context.Context) error {
 	dir := filepath.Dir(t.path)
-	unlock, err := lockDir(ctx, dir)
+	unlock, err := lockDir(ctx, dir, t.fsys)
 	if err != nil {
 		return err
 	}
@@ -89,22 +87,25 @@ func (t *Target) create(ctx context.Context) error {
 	if t.file, t.mode, err = t.fsys.CreateHidden(filepath.Join(dir, targetPrefix+rand.Text())); err != nil {
 		return err
 	}
-	return unix.Flock(int(t.file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err := t.fsys.tryLock(t.file.File); err != nil && !noLocks(err) {
+		return err
+	}
+	return nil
 }
 
 // lockDir keeps others from changing what is in a directory at the same time, if they ask. It waits for those who do, which may be making
 // gigabytes durable, but no longer than ctx.
-func lockDir(ctx context.Context, dir string) (unlock func() error, err error) {
+func lockDir(ctx context.Context, dir string, fsys *FS) (unlock func() error, err error) {
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
+		err := fsys.tryLock(f)
+		if err == nil || noLocks(err) {
 			return f.Close, nil
 		}
-		if err != unix.EWOULDBLOCK && err != unix.EINTR {
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, errors.Join(err, f.Close())
 		}
 		select {
@@ -129,7 +130,7 @@ func removeDeadFiles(dir string, fsys *FS) error {
 		if err != nil {
 			continue // somebody else's
 		}
-		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+		if fsys.tryLock(f) == nil {
 			err = fsys.Remove(f.Name())
 		}
 		if err := errors.Join(err, f.Close()); err != nil {
@@ -218,7 +219,7 @@ func (t *Target) place(ctx context.Context) error {
 		return err
 	}
 	dir := filepath.Dir(t.path)
-	unlock, err := lockDir(ctx, dir)
+	unlock, err := lockDir(ctx, dir, t.fsys)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ const (
 	OpLink     OpKind = "link"
 	OpRemove   OpKind = "remove"
 	OpMkdir    OpKind = "mkdir"
+	OpLock     OpKind = "lock" // a folder, or a file that becomes an archive; the engine's locks are not seen
 )
 
 // Op is one operation on a file, about to happen.

@@ -18,8 +18,6 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"swingport/format"
 )
 
@@ -71,7 +69,7 @@ func (d *DirSink) open(ctx context.Context, prefix string, inTheWay func(name st
 }
 
 func (d *DirSink) prepare(ctx context.Context, prefix string, inTheWay func(name string) bool) error {
-	unlock, err := lockDir(ctx, d.dir)
+	unlock, err := lockDir(ctx, d.dir, d.fsys)
 	if err != nil {
 		return err
 	}
@@ -86,9 +84,9 @@ func (d *DirSink) prepare(ctx context.Context, prefix string, inTheWay func(name
 		case strings.HasPrefix(name, workPrefix) && d.resume:
 			err = d.takeOver(name)
 		case strings.HasPrefix(name, workPrefix):
-			err = removeDead(d.dir, name, unplace)
+			err = removeDead(d.dir, name, d.fsys, unplace)
 		case strings.HasPrefix(name, extractPrefix):
-			err = removeDead(d.dir, name, nil)
+			err = removeDead(d.dir, name, d.fsys, nil)
 		}
 		if err != nil {
 			return err
@@ -109,7 +107,10 @@ func (d *DirSink) prepare(ctx context.Context, prefix string, inTheWay func(name
 	if err != nil {
 		return err
 	}
-	return unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err := d.fsys.tryLock(d.lock); err != nil && !noLocks(err) {
+		return err
+	}
+	return nil
 }
 
 // exportLike reports whether a file could be one of an export.
@@ -129,9 +130,9 @@ func artifactLike(name string) bool {
 
 // removeDead removes the folder of an export whose process is gone, and with undo what that had brought into place already. A living one
 // holds a lock on its folder, and is in the way.
-func removeDead(dir, folder string, undo func(dir, work string) error) error {
+func removeDead(dir, folder string, fsys *FS, undo func(dir, work string) error) error {
 	work := filepath.Join(dir, folder)
-	f, err := lockDead(work)
+	f, err := lockDead(work, fsys)
 	if f == nil {
 		return err
 	}
@@ -143,14 +144,14 @@ func removeDead(dir, folder string, undo func(dir, work string) error) error {
 }
 
 // lockDead locks the folder of an export whose process is gone, until the file is closed. There is no file where the folder has gone.
-func lockDead(work string) (*os.File, error) {
+func lockDead(work string, fsys *FS) (*os.File, error) {
 	f, err := os.Open(work)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
-	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+	if fsys.tryLock(f) != nil {
 		return nil, errors.Join(&ExistsError{work}, f.Close())
 	}
 	return f, nil
@@ -340,7 +341,7 @@ func (d *DirSink) Commit(ctx context.Context, height float64, mode format.Artifa
 	if err := d.writeOut(ctx, eachName, data); err != nil {
 		return err
 	}
-	unlock, err := lockDir(ctx, d.dir) // keeps other exports to the same directory from bringing files into place at the same time
+	unlock, err := lockDir(ctx, d.dir, d.fsys) // keeps other exports to the same directory from bringing files into place at the same time
 	if err != nil {
 		return err
 	}
@@ -440,13 +441,11 @@ func sumLine(sum [32]byte, name string) string {
 // place moves a finished file to its name in the directory, which must be free.
 func (d *DirSink) place(name string) error {
 	to := filepath.Join(d.dir, name)
-	if _, err := os.Lstat(to); err == nil {
+	err := d.fsys.renameNew(filepath.Join(d.work, name), to)
+	if errors.Is(err, fs.ErrExist) {
 		d.resume = false // somebody else's export is there
 		return &ExistsError{to}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := d.fsys.Rename(filepath.Join(d.work, name), to); err != nil {
+	} else if err != nil {
 		return err
 	}
 	d.placed = append(d.placed, name)

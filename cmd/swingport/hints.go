@@ -83,6 +83,8 @@ func systemHint(err error, cmd *cobra.Command) string {
 		return "run as the user that the node runs as, or copy the directory and read the copy"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "the disk is full: make room" + places(cmd)
+	case errors.Is(err, syscall.ENOLCK):
+		return "the file system cannot lock files, which a store needs: mount it with locks, or copy the directory to another disk while no node runs"
 	case errors.Is(err, syscall.EROFS):
 		return "the file system is read-only"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
