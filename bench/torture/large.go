@@ -23,9 +23,9 @@ type shape struct {
 
 var shapes = []shape{
 	{name: "10g", store: []string{"--size=10G"}, small: []string{"--size=30M"}},
-	{name: "span", store: []string{"--size=200M", "--span-bytes=300M"}, small: []string{"--size=2M", "--span-bytes=100M"}},
-	{name: "heap", store: []string{"--size=200M", "--heap-bytes=700M"}, small: []string{"--size=2M", "--heap-bytes=40M"}},
-	{name: "item", store: []string{"--size=200M", "--item-bytes=50M"}, small: []string{"--size=2M", "--item-bytes=8M"}, maxItem: "64MiB"},
+	{name: "span", store: []string{"--size=20M", "--span-bytes=300M"}, small: []string{"--size=2M", "--span-bytes=100M"}},
+	{name: "heap", store: []string{"--size=20M", "--heap-bytes=700M"}, small: []string{"--size=2M", "--heap-bytes=40M"}},
+	{name: "item", store: []string{"--size=20M", "--item-bytes=50M"}, small: []string{"--size=2M", "--item-bytes=8M"}, maxItem: "64MiB"},
 	{name: "spans", store: []string{"--size=20M", "--spans=1000000"}, small: []string{"--size=2M", "--spans=20000"}},
 	{name: "vats", store: []string{"--size=200M", "--vats=2000"}, small: []string{"--size=4M", "--vats=300"}},
 }
