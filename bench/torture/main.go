@@ -1,6 +1,6 @@
 // Command torture kills exports, imports and copies, cuts their power, and runs them for an hour beside a writer, and looks at what is left.
 //
-//	go run ./bench/torture [kills|power|loop|large] [flags]
+//	go run ./bench/torture [kills|power|loop|large|hostile] [flags]
 //
 // Without a word it does a bounded set: kills and power. It makes the stores that it needs, prints tables, and ends with 1 where a promise was
 // broken; what was left then is kept, under --dir.
@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"swingport/bench/torture/hostile"
 )
 
 func main() {
@@ -31,9 +33,10 @@ type command func(ctx context.Context, args []string, stdout, stderr io.Writer) 
 
 // commands are the words of the command line; "" is the bounded set.
 var commands = map[string]command{
-	"":      bounded,
-	"kills": kills,
-	"large": large,
+	"":        bounded,
+	"kills":   kills,
+	"large":   large,
+	"hostile": hostile.Run,
 }
 
 // usageError is a command line that is wrong.
