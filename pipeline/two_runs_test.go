@@ -341,6 +341,9 @@ func TestImportBesideNode(t *testing.T) {
 				tried++
 				outcomes[class(err)+", node: "+inserted]++
 				what := fmt.Sprintf("at operation %d of %d: import %v, insert %s", at, n, err, inserted)
+				if at == 0 && n > 12 {
+					t.Errorf("%s: a store that is in use is not refused at the start", what)
+				}
 				checkBesideNode(t, what, to, class(err), inserted == "done", oldText, newText)
 				return n
 			}
@@ -470,6 +473,23 @@ func TestExportWaitsForImport(t *testing.T) {
 			}
 			t.Errorf("not the new store:\n%s", strings.Join(got, "\n"))
 		})
+	}
+}
+
+// A directory that was removed and made again between opening and locking it, as by another import that failed, is not locked.
+func TestImportLocksTheDirectory(t *testing.T) {
+	p, to := twoPlaces(t, "import", "import"), filepath.Join(t.TempDir(), "state")
+	fsys := &stages.FS{Before: func(op stages.Op) error {
+		if op.Kind == stages.OpLock {
+			return errors.Join(os.Remove(to), os.MkdirAll(filepath.Join(to, ".swingport-import-of-another"), 0o755))
+		}
+		return nil
+	}}
+	if err := twoRuns["import"](t.Context(), p.from[0], to, fsys); class(err) != "in use" {
+		t.Errorf("%v", err)
+	}
+	if got := names(t, to); got != ".swingport-import-of-another" {
+		t.Errorf("the directory has %s", got)
 	}
 }
 

@@ -106,18 +106,26 @@ func (f *file) willNeed(off, n int64) { adviseWillNeed(f.fd(), off, n) }
 
 func (f *file) fd() int { return int((*lib.TunixFile)(ptr(f.file)).Fh) }
 
-// inUse is what a lock means that the engine did not get: somebody else has it, or the file system has none, which the engine takes for the same.
+// inUse is what it means that the engine did not get a lock: somebody else has it, or the file system has none, which the engine takes for the same.
 func (d *DB) inUse(err error) error {
-	f, openErr := d.openFile(lib.SQLITE_FCNTL_FILE_POINTER)
-	if openErr != nil {
-		return &InUseError{d.path, err}
+	if noLocks := d.cannotLock(); noLocks != nil {
+		return noLocks
+	}
+	return &InUseError{d.path, err}
+}
+
+// cannotLock is an error where not even the question works whether somebody else has a lock.
+func (d *DB) cannotLock() error {
+	f, err := d.openFile(lib.SQLITE_FCNTL_FILE_POINTER)
+	if err != nil {
+		return nil
 	}
 	defer f.close()
 	methods := (*lib.Tsqlite3_io_methods)(ptr((*lib.Tsqlite3_file)(ptr(f.file)).FpMethods))
 	out := d.malloc(8)
 	defer libc.Xfree(f.tls, out)
 	if call[func(*libc.TLS, uintptr, uintptr) int32](methods.FxCheckReservedLock)(f.tls, f.file, out) == lib.SQLITE_OK {
-		return &InUseError{d.path, err}
+		return nil
 	}
 	return &fs.PathError{Op: "lock", Path: d.path, Err: syscall.Errno((*lib.TunixFile)(ptr(f.file)).FlastErrno)}
 }

@@ -128,7 +128,7 @@ func (s *Store) open(ctx context.Context) error {
 		err = db.Exec("BEGIN")
 		for end := time.Now().Add(openTimeout); err == nil; {
 			err = db.Query(pin, func(*Stmt) error { return nil })
-			if !Busy(err) || time.Now().After(end) {
+			if !Busy(err) || time.Now().After(end) || db.cannotLock() != nil {
 				break
 			}
 			err = context.Cause(ctx)

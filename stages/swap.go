@@ -556,8 +556,6 @@ func (o *oldStore) lock() error {
 	switch {
 	case Busy(err):
 		err = db.inUse(err)
-	case err == nil && db.moved():
-		err = &InUseError{Path: o.path, Err: errors.New("another file has taken its place")}
 	case err == nil && db.openElsewhere():
 		err = &InUseError{Path: o.path, Err: errIdle}
 	}

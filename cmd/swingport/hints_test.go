@@ -77,6 +77,8 @@ func TestErrorsAndHints(t *testing.T) {
 		{"log in a read-only directory", "export", fmt.Errorf("%w: %w", pipeline.ErrLogUnreadable, syscall.EACCES),
 			"the write-ahead log holds commits and cannot be read without writing beside it: permission denied|" +
 				"run as the user that the node runs as, or copy the directory and read the copy"},
+		{"no locks", "export", &fs.PathError{Op: "lock", Path: "s/x", Err: syscall.ENOLCK}, "lock s/x: no locks available|" +
+			"the file system cannot lock files, which a store needs: mount it with locks, or copy the directory to another disk while no node runs"},
 		{"disk full", "export", &fs.PathError{Op: "write", Path: "e/x", Err: syscall.ENOSPC}, "write e/x: no space left on device|" +
 			"the disk is full: make room, or name other places with --output, --export-dir and --temp-dir"},
 		{"permission", "import", &fs.PathError{Op: "open", Path: "s", Err: syscall.EACCES}, "open s: permission denied|" +
