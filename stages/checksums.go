@@ -2,55 +2,19 @@ package stages
 
 import (
 	"bufio"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 	"strings"
 
 	"swingport/format"
 )
 
-// checksums are what SHA256SUMS says, in 52 bytes a file: there may be a million.
-type checksums struct {
-	rows  rowList[checksum]
-	order []uint32 // of rows, by name
-}
-
-type checksum struct {
-	name recordKey
-	sum  [sha256.Size]byte
-}
-
-func (c *checksums) add(name string, sum [sha256.Size]byte) {
-	c.rows.add(checksum{makeRecordKey([]byte(name)), sum})
-}
-
-// sort makes what was added be found.
-func (c *checksums) sort() {
-	c.order = sortedIndex(c.rows.len(), func(a, b uint32) int { return c.rows.at(int(a)).name.compare(c.rows.at(int(b)).name) })
-}
-
-// find returns the sum of a file. A nil list has none.
-func (c *checksums) find(name string) (sum [sha256.Size]byte, ok bool) {
-	if c == nil {
-		return sum, false
-	}
-	key := makeRecordKey([]byte(name))
-	i, ok := slices.BinarySearchFunc(c.order, key, func(i uint32, key recordKey) int { return c.rows.at(int(i)).name.compare(key) })
-	if ok {
-		sum = c.rows.at(int(c.order[i])).sum
-	}
-	return sum, ok
-}
-
-func (k recordKey) compare(with recordKey) int {
-	return cmp.Or(cmp.Compare(k[0], with[0]), cmp.Compare(k[1], with[1]))
-}
+// checksums are what SHA256SUMS says.
+type checksums = nameTable[[sha256.Size]byte]
 
 // readChecksums reads SHA256SUMS. It returns nil where there is no file.
 func (d *Dir) readChecksums() (*checksums, error) {
@@ -64,11 +28,8 @@ func (d *Dir) readChecksums() (*checksums, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	c.sort()
-	for i := 1; i < len(c.order); i++ {
-		if name := c.rows.at(int(c.order[i])).name; name == c.rows.at(int(c.order[i-1])).name {
-			return nil, d.listedTwice(name)
-		}
+	if twice := c.sort(); twice != nil {
+		return nil, d.listedTwice(twice.name)
 	}
 	return c, nil
 }

@@ -26,7 +26,7 @@ type foreignArchive struct {
 	early   []spooledFile
 	memory  int64 // of names, by nameCost
 	base    string
-	files   map[string]int  // the manifest's, and where they are in it
+	files   nameTable[int]  // the manifest's, and where they are in it
 	seen    []bool          // by the manifest
 	others  map[string]bool // files that the manifest does not name
 	sums    [][sha256.Size]byte
@@ -111,7 +111,7 @@ func (a *foreignArchive) Artifacts(ctx context.Context, wanted func(name string)
 	}
 	begin(count, 0)
 	for _, f := range a.early {
-		if i, ok := a.files[f.name]; ok && want[i] {
+		if i, ok := a.files.find(f.name); ok && want[i] {
 			if err := a.passSpooled(ctx, i, f, take); err != nil {
 				return err
 			}
@@ -144,7 +144,7 @@ func (a *foreignArchive) passRest(ctx context.Context, want []bool, take func(co
 		if err := a.match(&f); err != nil {
 			return err
 		}
-		i, known := a.files[f.name]
+		i, known := a.files.find(f.name)
 		switch {
 		case known && want[i]:
 			err = a.pass(ctx, i, size, take)
@@ -217,7 +217,7 @@ func (a *foreignArchive) Finish(ctx context.Context) error {
 	}
 	listed := make([]bool, a.manifest.Artifacts.Len())
 	err := readChecksums(io.NewSectionReader(a.spool, a.listed.off, a.listed.size), func(name string, sum [sha256.Size]byte) error {
-		if i, ok := a.files[path.Clean(name)]; ok {
+		if i, ok := a.files.find(path.Clean(name)); ok {
 			listed[i] = true
 			if a.read[i] && a.sums[i] != sum {
 				return wrongChecksum(name, a.sums[i][:], sum[:])

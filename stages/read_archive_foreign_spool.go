@@ -65,18 +65,21 @@ func (a *foreignArchive) readManifest() (err error) {
 		return manifestError(err)
 	}
 	a.manifest.Artifacts = list
-	a.files, a.seen, a.sums, a.read = make(map[string]int, list.Len()), make([]bool, list.Len()), make([][sha256.Size]byte, list.Len()), make([]bool, list.Len())
-	names := make(map[recordKey]bool, list.Len())
+	a.seen, a.sums, a.read = make([]bool, list.Len()), make([][sha256.Size]byte, list.Len()), make([]bool, list.Len())
+	var names nameTable[int]
 	for i, x := range list.All() {
-		key := makeRecordKey([]byte(x.Name))
 		file := path.Clean(x.File)
-		if _, twice := a.files[file]; twice || names[key] {
-			return errorf(format.ErrDuplicate, "manifest: duplicate artifact %s or file %s", quoted(x.Name), quoted(x.File))
-		}
 		if file == a.manifest.Data || file == format.ManifestFile {
 			return errorf(format.ErrFormat, "manifest: artifact %s is in file %s", quoted(x.Name), quoted(x.File))
 		}
-		a.files[file], names[key] = i, true
+		a.files.add(file, i)
+		names.add(x.Name, i)
+	}
+	for _, t := range []*nameTable[int]{&a.files, &names} {
+		if twice := t.sort(); twice != nil {
+			x := list.At(twice.value)
+			return errorf(format.ErrDuplicate, "manifest: duplicate artifact %s or file %s", quoted(x.Name), quoted(x.File))
+		}
 	}
 	return nil
 }
@@ -159,7 +162,7 @@ func (a *foreignArchive) match(f *spooledFile) error {
 		}
 		f.name = in
 	}
-	if i, ok := a.files[f.name]; ok {
+	if i, ok := a.files.find(f.name); ok {
 		if a.seen[i] {
 			return a.twice(f.name)
 		}
