@@ -44,15 +44,15 @@ func (l *keyLog) repeated(f func(lines []keyAt)) {
 			}
 		}
 		slices.SortFunc(part, keyAt.compare)
-		for len(part) > 0 {
+		for rest := part; len(rest) > 0; {
 			n := 1
-			for n < len(part) && part[n].key == part[0].key {
+			for n < len(rest) && rest[n].key == rest[0].key {
 				n++
 			}
-			if n > 1 || *l.gone.at(int(part[0].at)) {
-				f(part[:n])
+			if n > 1 || *l.gone.at(int(rest[0].at)) {
+				f(rest[:n])
 			}
-			part = part[n:]
+			rest = rest[n:]
 		}
 	}
 }
