@@ -114,7 +114,7 @@ func (s *State) takeLock() (alone bool, err error) {
 	}
 	err = s.fsys.tryLock(s.lock)
 	switch {
-	case err == nil && !named(s.lock, s.dir):
+	case err == nil && !hasName(s.lock, s.dir):
 		return false, &InUseError{Path: s.dir, Err: errors.New("another import into it has just ended, and removed it")}
 	case err == nil:
 		return true, nil
@@ -127,8 +127,8 @@ func (s *State) takeLock() (alone bool, err error) {
 	return false, nil
 }
 
-// named reports whether an open file is still what path names.
-func named(f *os.File, path string) bool {
+// hasName reports whether an open file is still what path names.
+func hasName(f *os.File, path string) bool {
 	opened, err1 := f.Stat()
 	now, err2 := os.Stat(path)
 	return err1 == nil && err2 == nil && os.SameFile(opened, now)
