@@ -51,10 +51,7 @@ func readThrough(ctx context.Context, src stages.Source, head, tail func(context
 			if err != nil {
 				return &ArtifactError{Name: in.Name, Err: err}
 			}
-			if err := take(ctx, in, content); err != nil {
-				return err
-			}
-			return content.Close()
+			return errors.Join(take(ctx, in, content), content.Close())
 		})
 	})
 	return r.wait()
@@ -111,7 +108,7 @@ type laterFile struct {
 	err    error
 }
 
-func (f *laterFile) Write(p []byte) (n int, err error) {
+func (f *laterFile) Write(p []byte) (int, error) {
 	if !f.wanted {
 		return len(p), nil
 	}
@@ -121,9 +118,12 @@ func (f *laterFile) Write(p []byte) (n int, err error) {
 		}
 	}
 	if f.err == nil {
-		n, f.err = countingWriter{f.w, f.x}.Write(p)
+		_, f.err = countingWriter{f.w, f.x}.Write(p)
 	}
-	return n, f.err
+	if f.err != nil {
+		return 0, f.err // with any bytes, whoever reads them might go on with those and meet the end first
+	}
+	return len(p), nil
 }
 
 func (f *laterFile) close() error {
@@ -188,7 +188,7 @@ func (s *streamed) data(ctx context.Context, r io.Reader, whole, heaps bool) err
 		f.name = s.manifest.Data
 	}
 	if _, err := f.Write(nil); err != nil { // so that an empty one is there too
-		return err
+		return errors.Join(err, f.close())
 	}
 	in := io.TeeReader(r, f)
 	var err error

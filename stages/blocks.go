@@ -93,7 +93,7 @@ func (d *DB) flushBlocks() error {
 	if rc == lib.SQLITE_OK {
 		return nil
 	}
-	e := &EngineError{Op: "write", Path: d.path, Code: int(rc), Msg: libc.GoString(lib.Xsqlite3_errstr(f.tls, rc))}
+	e := &EngineError{Op: "write", Path: d.path, Code: int(rc), Msg: libc.GoString(lib.Xsqlite3_errstr(f.tls, rc)), Err: systemError(f.tls, rc)}
 	if rc&0xff == lib.SQLITE_FULL {
 		e.Err = syscall.ENOSPC
 	}

@@ -28,6 +28,8 @@ type DB struct {
 	db   uintptr
 	path string
 
+	before func(sql string) error // FS.BeforeStep
+
 	utf16 bool // texts in the file are; where it matters is Stmt.Bytes
 }
 
@@ -136,6 +138,9 @@ func OpenDB(path string, mode OpenMode, fsys *FS) (*DB, error) {
 		flags |= lib.SQLITE_OPEN_READWRITE | lib.SQLITE_OPEN_CREATE
 	}
 	d := &DB{tls: libc.NewTLS(), path: path}
+	if fsys != nil {
+		d.before = fsys.BeforeStep
+	}
 	vfs, err := fsys.vfs(d.tls)
 	if err != nil {
 		d.tls.Close()
@@ -318,6 +323,11 @@ func (s *Stmt) bound(rc int32) error {
 
 // Step goes to the next row; it is false after the last.
 func (s *Stmt) Step() (bool, error) {
+	if s.d.before != nil {
+		if err := s.d.before(s.sql); err != nil {
+			return false, s.about(&EngineError{Op: "step", Path: s.d.path, Code: lib.SQLITE_IOERR, Msg: "disk I/O error", Err: err})
+		}
+	}
 	switch rc := lib.Xsqlite3_step(s.d.tls, s.st); rc {
 	case lib.SQLITE_ROW:
 		return true, nil

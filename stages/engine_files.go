@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"runtime"
@@ -94,8 +95,16 @@ func (f *file) readAt(p []byte, off int64) error {
 	case lib.SQLITE_IOERR_SHORT_READ:
 		return fmt.Errorf("read %d bytes at offset %d: the file ends before", len(p), off)
 	default:
-		return fmt.Errorf("read %d bytes at offset %d: %s", len(p), off, libc.GoString(lib.Xsqlite3_errstr(f.tls, rc)))
+		return fmt.Errorf("read %d bytes at offset %d: %w", len(p), off, systemError(f.tls, rc))
 	}
+}
+
+// systemError is what the system said to tls before a method of a file returned rc.
+func systemError(tls *libc.TLS, rc int32) error {
+	if n := *(*int32)(ptr(libc.X__errno_location(tls))); n != 0 {
+		return syscall.Errno(n)
+	}
+	return errors.New(libc.GoString(lib.Xsqlite3_errstr(tls, rc)))
 }
 
 // adviseRandom asks the system to read what is asked for and no more: each reader knows better what it wants next.

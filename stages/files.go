@@ -18,41 +18,44 @@ type File struct {
 }
 
 func (f *File) Write(p []byte) (int, error) {
-	if f.fs != nil && f.fs.Before != nil {
-		if err := f.fs.Before(Op{Kind: OpWrite, Path: f.Name(), Off: -1, Len: len(p), Data: p}); err != nil {
-			return 0, &fs.PathError{Op: "write", Path: f.Name(), Err: err}
-		}
-	}
-	return f.File.Write(p)
+	return f.part(Op{OpWrite, f.Name(), -1, len(p), p}, p, f.File.Write)
 }
 
 func (f *File) Read(p []byte) (int, error) {
-	if f.fs != nil && f.fs.Before != nil {
-		if err := f.fs.Before(Op{Kind: OpRead, Path: f.Name(), Len: len(p)}); err != nil {
-			return 0, &fs.PathError{Op: "read", Path: f.Name(), Err: err}
-		}
-	}
-	return f.File.Read(p)
+	return f.part(Op{Kind: OpRead, Path: f.Name(), Len: len(p)}, p, f.File.Read)
 }
 
 // ReadAt is Read at an offset.
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
-	if f.fs != nil && f.fs.Before != nil {
-		if err := f.fs.Before(Op{Kind: OpRead, Path: f.Name(), Off: off, Len: len(p)}); err != nil {
-			return 0, &fs.PathError{Op: "read", Path: f.Name(), Err: err}
-		}
+	n, err := f.part(Op{Kind: OpRead, Path: f.Name(), Off: off, Len: len(p)}, p, func(p []byte) (int, error) { return f.File.ReadAt(p, off) })
+	if err == nil && n < len(p) {
+		m, err := f.File.ReadAt(p[n:], off+int64(n))
+		return n + m, err
 	}
-	return f.File.ReadAt(p, off)
+	return n, err
 }
 
 // WriteAt is Write at an offset.
 func (f *File) WriteAt(p []byte, off int64) (int, error) {
-	if f.fs != nil && f.fs.Before != nil {
-		if err := f.fs.Before(Op{OpWrite, f.Name(), off, len(p), p}); err != nil {
-			return 0, &fs.PathError{Op: "write", Path: f.Name(), Err: err}
+	return f.part(Op{OpWrite, f.Name(), off, len(p), p}, p, func(p []byte) (int, error) { return f.File.WriteAt(p, off) })
+}
+
+// part is a read or write with whatever Before has to say.
+func (f *File) part(op Op, p []byte, do func([]byte) (int, error)) (n int, err error) {
+	err = f.fs.beforeOp(op)
+	if err == nil {
+		return do(p)
+	}
+	var part *PartError
+	if errors.As(err, &part) {
+		if n, err = do(p[:min(part.N, len(p))]); err != nil {
+			return n, err
+		}
+		if err = part.Err; err == nil {
+			return n, nil
 		}
 	}
-	return f.File.WriteAt(p, off)
+	return n, &fs.PathError{Op: string(op.Kind), Path: op.Path, Err: err}
 }
 
 // ReadFrom hides the one of os.File, which would go past Write.
@@ -214,6 +217,14 @@ func noLocks(err error) bool {
 		}
 	}
 	return false
+}
+
+// MkdirTemp is os.MkdirTemp.
+func (x *FS) MkdirTemp(dir, pattern string) (string, error) {
+	if err := x.before(OpMkdir, dir); err != nil {
+		return "", &fs.PathError{Op: "mkdir", Path: filepath.Join(dir, pattern), Err: err}
+	}
+	return os.MkdirTemp(dir, pattern)
 }
 
 // SyncDir makes the names in a directory durable: a rename is not before that.

@@ -100,7 +100,7 @@ func (p *pager) open() error {
 		return &PageError{p.db.path, 1, fmt.Errorf("%w: page size %d, %d reserved, %d pages", errPage, size, reserved, count)}
 	}
 	if err := p.readLog(); err != nil {
-		return fmt.Errorf("read the write-ahead log: %w", err)
+		return fmt.Errorf("read %s-wal: %w", p.db.path, err)
 	}
 	p.db.mu.Lock()
 	defer p.db.mu.Unlock()

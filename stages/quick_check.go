@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	lib "modernc.org/sqlite/lib"
@@ -18,7 +20,11 @@ func QuickCheck(ctx context.Context, path string, fsys *FS) (err error) {
 	}
 	release, err := db.useViews(fsys)
 	if err != nil {
-		return errors.Join(err, db.Close())
+		err = errors.Join(err, db.Close())
+		if release != nil {
+			err = errors.Join(err, release())
+		}
+		return err
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -45,10 +51,30 @@ func QuickCheck(ctx context.Context, path string, fsys *FS) (err error) {
 	if err != nil {
 		return fmt.Errorf("quick_check of the new store: %w", err)
 	}
+	for _, line := range found {
+		if err := db.unread(line); err != nil {
+			return fmt.Errorf("quick_check of the new store: %w", err)
+		}
+	}
 	if len(found) != 1 || found[0] != "ok" {
 		return fmt.Errorf("%w: quick_check of the new store: %q", ErrDamaged, found)
 	}
 	return nil
+}
+
+var unreadPage = regexp.MustCompile(`((?:Tree \d+ )?page \d+): unable to get the page. error code=(\d+)`)
+
+// unread is the error in a line of a check that says of a page that it cannot be read, which is no damage.
+func (d *DB) unread(line string) error {
+	m := unreadPage.FindStringSubmatch(line)
+	if m == nil {
+		return nil
+	}
+	code, err := strconv.Atoi(m[2])
+	if err != nil || code&0xff != lib.SQLITE_IOERR {
+		return nil
+	}
+	return &EngineError{Op: "check", Path: d.path, Of: m[1], Code: code, Msg: "disk I/O error", Err: systemError(d.tls, int32(code))}
 }
 
 // interruptOn makes statements of the connection fail once ctx has ended. The caller calls stop before it closes the connection.

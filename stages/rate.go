@@ -30,6 +30,9 @@ func LimitRate(ctx context.Context, fsys *FS, rate int64) (_ *FS, release func()
 		}
 		return nil
 	}}
+	if fsys != nil {
+		x.BeforeStep = fsys.BeforeStep
+	}
 	return x, x.unregister
 }
 

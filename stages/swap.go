@@ -170,10 +170,7 @@ func (s *State) removeBuild(dir string) error {
 
 // Build makes the directory for the new store and returns where the database and where temporary files go.
 func (s *State) Build() (database, temp string, err error) {
-	if err := s.fsys.before(OpMkdir, s.dir); err != nil {
-		return "", "", &fs.PathError{Op: "mkdir", Path: s.dir, Err: err}
-	}
-	if s.build, err = os.MkdirTemp(s.dir, buildPrefix+"*"); err != nil {
+	if s.build, err = s.fsys.MkdirTemp(s.dir, buildPrefix+"*"); err != nil {
 		return "", "", err
 	}
 	return filepath.Join(s.build, StoreFile), s.build, nil

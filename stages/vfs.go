@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -44,25 +45,47 @@ type Op struct {
 // to make the Nth operation fail. A nil *FS, or one without Before, uses the system's files directly and costs nothing.
 type FS struct {
 	// Before is called ahead of each operation, by many goroutines; its error takes the operation's place. A syscall.Errno below it
-	// reaches the engine as that system error.
+	// reaches the engine as that system error. After EINTR it is asked again, as package os and the engine go on with whatever a signal
+	// interrupted, all but the engine's sync, which fails. A *PartError lets a part of a read or write happen.
 	Before func(Op) error
+
+	// BeforeStep is the same for each step of a statement.
+	BeforeStep func(sql string) error
 
 	once sync.Once
 	id   uintptr
 }
 
-func (fs *FS) before(kind OpKind, path string) error {
-	if fs == nil || fs.Before == nil {
-		return nil
-	}
-	return fs.Before(Op{Kind: kind, Path: path})
+// PartError is an error of Before that comes after the first N bytes of a read or a write. Without Err a read just ends there, as a read may,
+// and its caller reads on.
+type PartError struct {
+	N   int
+	Err error
 }
+
+func (e *PartError) Error() string { return fmt.Sprintf("after %d bytes: %v", e.N, e.Err) }
+func (e *PartError) Unwrap() error { return e.Err }
+
+func (fs *FS) before(kind OpKind, path string) error { return fs.beforeOp(Op{Kind: kind, Path: path}) }
 
 func (fs *FS) beforeOp(op Op) error {
 	if fs == nil || fs.Before == nil {
 		return nil
 	}
-	return fs.Before(op)
+	for {
+		if err := fs.Before(op); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+}
+
+// beforeRead is for reads that go on by themselves where one ends early.
+func (fs *FS) beforeRead(path string, off int64, n int) error {
+	err := fs.beforeOp(Op{Kind: OpRead, Path: path, Off: off, Len: n})
+	if part := (*PartError)(nil); errors.As(err, &part) && part.Err == nil {
+		return nil
+	}
+	return err
 }
 
 // The engine identifies things by numbers; these are ours. Entries of vfsByID stay until unregister.
@@ -112,7 +135,7 @@ func (fs *FS) register(tls *libc.TLS) error {
 	v.FxDelete = fn(func(tls *libc.TLS, vfs, name uintptr, sync int32) int32 {
 		f := vfsFS(vfs)
 		if err := f.before(OpRemove, libc.GoString(name)); err != nil {
-			return ioError(lib.SQLITE_IOERR_DELETE, err)
+			return ioError(tls, lib.SQLITE_IOERR_DELETE, err)
 		}
 		old, oldID := vfsOld(vfs), (*lib.Tsqlite3_vfs)(ptr(vfs)).FpAppData
 		return call[func(*libc.TLS, uintptr, uintptr, int32) int32](old.FxDelete)(tls, oldID, name, sync)
@@ -140,7 +163,7 @@ func shimOpen(tls *libc.TLS, vfs, name, file uintptr, flags int32, out uintptr) 
 		path = libc.GoString(name)
 	}
 	if err := fs.before(OpOpen, path); err != nil {
-		return lib.SQLITE_CANTOPEN
+		return ioError(tls, lib.SQLITE_CANTOPEN, err)
 	}
 	old := vfsOld(vfs)
 	oldID := (*lib.Tsqlite3_vfs)(ptr(vfs)).FpAppData
@@ -169,29 +192,34 @@ func shimMethods(tls *libc.TLS, old uintptr) uintptr {
 	})
 	m.FxRead = fn(func(tls *libc.TLS, file, buf uintptr, n int32, off int64) int32 {
 		f := shimOf(file)
-		if err := f.fs.Before(Op{Kind: OpRead, Path: f.path, Off: off, Len: int(n)}); err != nil {
-			return ioError(lib.SQLITE_IOERR_READ, err)
+		read := call[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](f.old.FxRead)
+		if err := f.fs.beforeRead(f.path, off, int(n)); err != nil {
+			return ioError(tls, lib.SQLITE_IOERR_READ, err)
 		}
-		return call[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](f.old.FxRead)(tls, file, buf, n, off)
+		return read(tls, file, buf, n, off)
 	})
 	m.FxWrite = fn(func(tls *libc.TLS, file, buf uintptr, n int32, off int64) int32 {
 		f := shimOf(file)
-		if err := f.fs.Before(Op{OpWrite, f.path, off, int(n), unsafe.Slice((*byte)(ptr(buf)), n)}); err != nil {
-			return ioError(lib.SQLITE_IOERR_WRITE, err)
+		write := call[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](f.old.FxWrite)
+		if err := f.fs.beforeOp(Op{OpWrite, f.path, off, int(n), unsafe.Slice((*byte)(ptr(buf)), n)}); err != nil {
+			if part := (*PartError)(nil); errors.As(err, &part) {
+				write(tls, file, buf, int32(min(part.N, int(n))), off)
+			}
+			return ioError(tls, lib.SQLITE_IOERR_WRITE, err)
 		}
-		return call[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](f.old.FxWrite)(tls, file, buf, n, off)
+		return write(tls, file, buf, n, off)
 	})
 	m.FxTruncate = fn(func(tls *libc.TLS, file uintptr, size int64) int32 {
 		f := shimOf(file)
 		if err := f.fs.before(OpTruncate, f.path); err != nil {
-			return ioError(lib.SQLITE_IOERR_TRUNCATE, err)
+			return ioError(tls, lib.SQLITE_IOERR_TRUNCATE, err)
 		}
 		return call[func(*libc.TLS, uintptr, int64) int32](f.old.FxTruncate)(tls, file, size)
 	})
 	m.FxSync = fn(func(tls *libc.TLS, file uintptr, flags int32) int32 {
 		f := shimOf(file)
-		if err := f.fs.before(OpSync, f.path); err != nil {
-			return ioError(lib.SQLITE_IOERR_FSYNC, err)
+		if err := f.fs.Before(Op{Kind: OpSync, Path: f.path}); err != nil {
+			return ioError(tls, lib.SQLITE_IOERR_FSYNC, err)
 		}
 		return call[func(*libc.TLS, uintptr, int32) int32](f.old.FxSync)(tls, file, flags)
 	})
@@ -204,9 +232,13 @@ func shimOf(file uintptr) *shimFile {
 	return f.(*shimFile)
 }
 
-// ioError is the engine's code for an injected error.
-func ioError(code int32, err error) int32 {
-	if err == syscall.ENOSPC {
+// ioError is the engine's code for an injected error, whose system error the engine finds where the system leaves it.
+func ioError(tls *libc.TLS, code int32, err error) int32 {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		*(*int32)(ptr(libc.X__errno_location(tls))) = int32(errno)
+	}
+	if errno == syscall.ENOSPC && code == lib.SQLITE_IOERR_WRITE {
 		return lib.SQLITE_FULL
 	}
 	return code

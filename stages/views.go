@@ -39,7 +39,7 @@ var (
 )
 
 // useViews puts views below the connection, whose file does not change, until the returned function is called after the connection was closed.
-// Pages that cannot be mapped are read.
+// Pages that cannot be mapped are read. After an error there may be something to release all the same.
 func (d *DB) useViews(fsys *FS) (release func() error, err error) {
 	w := &views{}
 	if w.file, err = fsys.Open(d.path); err != nil {
@@ -71,11 +71,11 @@ func viewMethods(tls *libc.TLS, old uintptr) uintptr {
 	p := libc.Xcalloc(tls, 1, libc.Tsize_t(unsafe.Sizeof(lib.Tsqlite3_io_methods{})))
 	m := (*lib.Tsqlite3_io_methods)(ptr(p))
 	*m = *(*lib.Tsqlite3_io_methods)(ptr(old))
-	m.FxFetch = fn(func(_ *libc.TLS, file uintptr, off int64, n int32, page uintptr) int32 {
+	m.FxFetch = fn(func(tls *libc.TLS, file uintptr, off int64, n int32, page uintptr) int32 {
 		p, err := viewsFor(file).fetch(off, int(n))
 		*(*uintptr)(ptr(page)) = p
 		if err != nil {
-			return ioError(lib.SQLITE_IOERR_MMAP, err)
+			return ioError(tls, lib.SQLITE_IOERR_MMAP, err)
 		}
 		return lib.SQLITE_OK
 	})
@@ -129,7 +129,7 @@ func (w *views) open(at int64) (*view, error) {
 		return nil, nil
 	}
 	n := int(min(viewBytes, w.size-at))
-	if err := w.file.fs.beforeOp(Op{Kind: OpRead, Path: w.file.Name(), Off: at, Len: n}); err != nil {
+	if err := w.file.fs.beforeRead(w.file.Name(), at, n); err != nil {
 		return nil, err
 	}
 	data, err := mapFile(w.file.File, at, n)

@@ -100,7 +100,7 @@ func (d *DirSink) prepare(ctx context.Context, prefix string, inTheWay func(name
 			return &ExistsError{filepath.Join(d.dir, e.Name())}
 		}
 	}
-	if d.work, err = os.MkdirTemp(d.dir, prefix+"*"); err != nil {
+	if d.work, err = d.fsys.MkdirTemp(d.dir, prefix+"*"); err != nil {
 		return err
 	}
 	d.lock, err = os.Open(d.work)
@@ -365,7 +365,7 @@ func (d *DirSink) Commit(ctx context.Context, height float64, mode format.Artifa
 // settle makes what is in place durable, then has place do the same with the manifest, unless it is nil, and removes the empty folder.
 func (d *DirSink) settle(place func(name string) error) error {
 	if err := d.fsys.before(OpSync, d.dir); err != nil {
-		return err
+		return &fs.PathError{Op: "sync", Path: d.dir, Err: err}
 	}
 	if err := syncAll(d.lock); err != nil {
 		return fmt.Errorf("sync %s: %w", d.dir, err)
