@@ -320,15 +320,15 @@ func sum(counts map[string]int) (n int) {
 	return n
 }
 
-// faultStride is how many to go on from one fault to the next of a number of faultPlaces for them.
-func faultStride(faultPlaces int64) int64 {
+// faultStride is how many to go on from one fault to the next of n places for them.
+func faultStride(n int64) int64 {
 	switch {
 	case *exhaustive:
 		return 1
 	case testing.Short():
-		return 1 + faultPlaces/5
+		return 1 + n/5
 	}
-	return 1 + faultPlaces/50
+	return 1 + n/50
 }
 
 // faultPlaces counts the operations and the steps of a run without faults.
