@@ -287,7 +287,7 @@ var faultKinds = map[stages.OpKind][]fault{
 	stages.OpRead:  {eio, eintr, shortEIO, {name: "half", err: half(nil), harmless: true}, {name: "EIO from then on", err: always(syscall.EIO), stays: true}},
 	stages.OpWrite: {eio, enospc, eintr, {name: "half, then ENOSPC", err: half(syscall.ENOSPC)}, shortEIO, {name: "ENOSPC from then on", err: always(syscall.ENOSPC), stays: true}},
 	stages.OpOpen:  {eio, eintr, {name: "EMFILE", err: always(syscall.EMFILE)}}, stages.OpSync: {eio, enospc}, stages.OpSyncDir: {eio, enospc, eintr},
-	stages.OpRename: {eio, enospc}, stages.OpMkdir: {eio, enospc}, stages.OpLink: {eio, enospc}, stages.OpTruncate: {eio}, stages.OpRemove: {eio},
+	stages.OpRename: {eio, enospc}, stages.OpMkdir: {eio, enospc}, stages.OpLink: {eio, enospc}, stages.OpTruncate: {eio}, stages.OpRemove: {eio}, stages.OpLock: {eio, eintr},
 }
 
 // Whatever fails, at whatever operation: the error is that one, and says where; nothing is committed, or all of it; and nothing is left, no file, no
