@@ -112,7 +112,7 @@ func benchCompress(level string) func(*testing.B, *inputs) {
 				if z, err = stages.NewCompressor(level, workers()); err != nil {
 					b.Fatal(err)
 				}
-				if target, err = stages.OpenTarget(b.Context(), "-", io.Discard, nil); err != nil {
+				if target, err = stages.OpenTarget(b.Context(), "-", io.Discard, nil, nil); err != nil {
 					b.Fatal(err)
 				}
 			})
@@ -132,7 +132,7 @@ func benchCompress(level string) func(*testing.B, *inputs) {
 func benchWriteArchive(b *testing.B, in *inputs) {
 	tar := readFile(b, in.archive(b, "export.tar"))
 	intoNewDirs(b, int64(len(tar)), func(dir string) {
-		target, err := stages.OpenTarget(b.Context(), filepath.Join(dir, "x.tar"), nil, nil)
+		target, err := stages.OpenTarget(b.Context(), filepath.Join(dir, "x.tar"), nil, nil, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func benchWriteDir(b *testing.B, in *inputs) {
 		b.Fatal(err)
 	}
 	intoNewDirs(b, heldBytes(artifacts)+int64(len(lines)), func(dir string) {
-		sink, err := stages.NewDirSink(context.Background(), dir, false, false, nil)
+		sink, err := stages.NewDirSink(context.Background(), dir, false, false, nil, func(string) {})
 		if err != nil {
 			b.Fatal(err)
 		}

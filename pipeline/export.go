@@ -37,6 +37,9 @@ func exportTo(ctx context.Context, o ExportOptions, open func(*ExportOptions) (s
 	fsys, release := o.limited(ctx, cmp.Or(o.fs, stages.FSFrom(ctx)))
 	defer release()
 	o.fs = fsys
+	var left []string
+	o.noteLeft = func(text string) { left = append(left, text) }
+	defer func() { sum.Warnings = append(left, sum.Warnings...) }()
 	store, err := stages.OpenStore(ctx, o.StateDir, o.fs)
 	if err != nil {
 		return sum, err

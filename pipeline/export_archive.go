@@ -39,7 +39,7 @@ func newArchiveSink(ctx context.Context, o *ExportOptions) (sink, error) {
 		pieces = s.zstd.Workers() + 2
 	}
 	var err error
-	if s.target, err = stages.OpenTarget(ctx, o.Archive, o.Stdout, o.fs); err != nil {
+	if s.target, err = stages.OpenTarget(ctx, o.Archive, o.Stdout, o.fs, o.noteLeft); err != nil {
 		return nil, errors.Join(err, s.target.Abort())
 	}
 	temp := o.TempDir

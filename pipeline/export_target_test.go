@@ -157,7 +157,7 @@ func TestTargetWatch(t *testing.T) {
 	noLeaks(t)
 	for name, open := range pipes(t) {
 		r, w := open()
-		target, err := stages.OpenTarget(t.Context(), "-", w, nil)
+		target, err := stages.OpenTarget(t.Context(), "-", w, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

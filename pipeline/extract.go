@@ -38,6 +38,8 @@ type ExtractSummary struct {
 	Files   int     `json:"files"`
 	Bytes   int64   `json:"bytes"`
 	Seconds float64 `json:"seconds"` // wall-clock time
+
+	Warnings []string `json:"warnings,omitempty"` // what killed runs had left, and was removed
 }
 
 // Extract takes files out of an archive without importing it. Of an archive in a file with an index and, if it is compressed, a seek table,
@@ -165,18 +167,20 @@ type extractTo interface {
 // open opens what files go to, once it is known that they are there.
 func (x *extraction) open(ctx context.Context) (err error) {
 	if x.o.To != "" {
-		d, err := stages.NewExtractDir(ctx, x.o.To, x.names, x.o.fs)
+		d, err := stages.NewExtractDir(ctx, x.o.To, x.names, x.o.fs, x.noteLeft)
 		if err == nil {
 			x.out = extractDir{d}
 		}
 		return err
 	}
-	t, err := stages.OpenTarget(ctx, "-", x.o.Stdout, x.o.fs)
+	t, err := stages.OpenTarget(ctx, "-", x.o.Stdout, x.o.fs, x.noteLeft)
 	if err == nil {
 		x.out = extractStdout{t}
 	}
 	return err
 }
+
+func (x *extraction) noteLeft(text string) { x.sum.Warnings = append(x.sum.Warnings, text) }
 
 // put writes one file and counts it.
 func (x *extraction) put(ctx context.Context, name string, r io.Reader) error {

@@ -49,13 +49,13 @@ func (x *importer) replace(ctx context.Context) (err error) {
 		return err
 	}
 	state, err := stages.OpenState(x.o.StateDir, x.fsys)
-	if err != nil {
-		return err
-	}
 	defer func() {
 		x.sum.Warnings = append(x.sum.Warnings, state.Warnings...)
 		err = errors.Join(err, state.Close(err == nil))
 	}()
+	if err != nil {
+		return err
+	}
 	database, temp, err := state.Build()
 	if err != nil {
 		return err

@@ -74,6 +74,7 @@ type ExportOptions struct {
 
 	onDefect func(error) error // for who looks for all that is wrong, see stages.Check; instead of NoVerify
 	fs       *stages.FS        // for tests of faults
+	noteLeft func(string)      // is told of what killed runs left, when it is removed
 
 	openSpans int64 // for tests: instead of openSpansBytes
 }

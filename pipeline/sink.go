@@ -57,7 +57,7 @@ type dirSink struct {
 }
 
 func newDirSink(ctx context.Context, o *ExportOptions) (sink, error) {
-	d, err := stages.NewDirSink(ctx, o.ExportDir, o.Checksums, o.Resume, o.fs)
+	d, err := stages.NewDirSink(ctx, o.ExportDir, o.Checksums, o.Resume, o.fs, o.noteLeft)
 	if err != nil {
 		return nil, err
 	}

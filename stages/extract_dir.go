@@ -26,7 +26,7 @@ type ExtractDir struct {
 
 // NewExtractDir prepares dir, which is made if it is missing, for the files called names, or with nil for a whole export. One of them that is
 // there already is an ExistsError; for a whole export any file is that could be one.
-func NewExtractDir(ctx context.Context, dir string, names []string, fsys *FS) (*ExtractDir, error) {
+func NewExtractDir(ctx context.Context, dir string, names []string, fsys *FS, warn func(text string)) (*ExtractDir, error) {
 	prefix, inTheWay := workPrefix, exportLike
 	if names != nil {
 		asked := map[string]bool{}
@@ -35,7 +35,7 @@ func NewExtractDir(ctx context.Context, dir string, names []string, fsys *FS) (*
 		}
 		prefix, inTheWay = extractPrefix, func(name string) bool { return asked[name] }
 	}
-	d := &DirSink{dir: dir, fsys: fsys}
+	d := &DirSink{dir: dir, fsys: fsys, warn: warn}
 	if err := d.open(ctx, prefix, inTheWay); err != nil {
 		return nil, err
 	}
@@ -71,6 +71,9 @@ func (e *extractFile) Close() error {
 
 // Commit brings the files into place.
 func (d *ExtractDir) Commit(ctx context.Context) error {
+	if err := d.sync(); err != nil {
+		return err
+	}
 	unlock, err := lockDir(ctx, d.dir, d.fsys)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package stages
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -106,19 +107,28 @@ const (
 	resultDirMode = 0o755
 )
 
-// Temp makes a file in dir that has no name any more when Temp returns: it is gone when it is closed, or when the process ends however it does.
+// Temp makes a file in dir that has no name when Temp returns: it is gone when it is closed, or when the process ends however it does.
 func (x *FS) Temp(dir string) (*File, error) {
 	if err := x.before(OpOpen, dir); err != nil {
 		return nil, &fs.PathError{Op: "create a temporary file in", Path: dir, Err: err}
 	}
-	f, err := os.CreateTemp(dir, ".swingport-spill-*")
+	f, err := createNameless(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Remove(f.Name()); err != nil {
+	return &File{f, x}, nil
+}
+
+// createNamed makes such a file where the file system knows none that never had a name: between its two steps a killed run leaves one.
+func createNamed(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, spillPrefix+"*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) { // somebody may have taken it for a leftover
 		return nil, errors.Join(err, f.Close())
 	}
-	return &File{f, x}, nil
+	return f, nil
 }
 
 // Rename is os.Rename.
@@ -225,6 +235,35 @@ func (x *FS) MkdirTemp(dir, pattern string) (string, error) {
 		return "", &fs.PathError{Op: "mkdir", Path: filepath.Join(dir, pattern), Err: err}
 	}
 	return os.MkdirTemp(dir, pattern)
+}
+
+// removeFolder removes a directory in which there are only files.
+func (x *FS) removeFolder(dir string) error {
+	for {
+		d, err := os.Open(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		names, err := d.Readdirnames(1000) // there may be a million
+		if err := errors.Join(ignoreEOF(err), d.Close()); err != nil {
+			return err
+		}
+		if len(names) == 0 {
+			return x.Remove(dir)
+		}
+		for _, name := range names {
+			if err := x.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+}
+
+// wasRemoved says what was removed, and why it was there.
+func wasRemoved(path, of string) string {
+	return fmt.Sprintf("removed %s, which %s left that was killed", path, of)
 }
 
 // SyncDir makes the names in a directory durable: a rename is not before that.

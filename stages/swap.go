@@ -44,15 +44,16 @@ const (
 var sideFiles = []string{"-wal", "-shm", "-journal"}
 
 // OpenState makes the state directory if it is missing, locks it against a second import, removes what killed imports left, and checks
-// that the old store may be replaced: it is no link, and no other process has it locked or open in WAL mode (InUseError).
+// that the old store may be replaced: it is no link, and no other process has it locked or open in WAL mode (InUseError). With an error
+// comes a State that is closed, for its warnings.
 func OpenState(dir string, fsys *FS) (*State, error) {
 	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, err
-	}
 	s := &State{dir: dir, fsys: fsys}
+	if err != nil {
+		return s, err
+	}
 	if err := s.open(); err != nil {
-		return nil, errors.Join(err, s.Close(false))
+		return s, errors.Join(err, s.Close(false))
 	}
 	return s, nil
 }
@@ -141,31 +142,21 @@ func (s *State) removeLeftovers() error {
 		return err
 	}
 	for _, e := range entries {
+		path := filepath.Join(s.dir, e.Name())
 		switch {
 		case e.IsDir() && strings.HasPrefix(e.Name(), buildPrefix):
-			err = s.removeBuild(filepath.Join(s.dir, e.Name()))
+			err = s.fsys.removeFolder(path)
 		case e.Type().IsRegular() && strings.HasPrefix(e.Name(), spillPrefix):
-			err = s.fsys.Remove(filepath.Join(s.dir, e.Name()))
+			err = s.fsys.Remove(path)
+		default:
+			continue
 		}
 		if err != nil {
 			return err
 		}
+		s.warn(wasRemoved(path, "an import"))
 	}
 	return nil
-}
-
-// removeBuild removes a build directory, in which there are only files.
-func (s *State) removeBuild(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if err := s.fsys.Remove(filepath.Join(dir, e.Name())); err != nil {
-			return err
-		}
-	}
-	return s.fsys.Remove(dir)
 }
 
 // Build makes the directory for the new store and returns where the database and where temporary files go.
@@ -180,7 +171,7 @@ func (s *State) Build() (database, temp string, err error) {
 func (s *State) Close(done bool) error {
 	var errs []error
 	if s.build != "" {
-		errs = append(errs, s.removeBuild(s.build))
+		errs = append(errs, s.fsys.removeFolder(s.build))
 		s.build = ""
 	}
 	if !done {
@@ -342,7 +333,7 @@ func giveTo(path string, like fs.FileInfo) (warning string) {
 	return ""
 }
 
-// keep gives the old database a second name that says its height.
+// keep gives the old database a second name that says its height. One that a killed import gave it already will do.
 func (s *State) keep(old *oldStore) (name string, err error) {
 	base := StoreFile + ".old-" + old.height()
 	for n := 1; ; n++ {
@@ -350,7 +341,12 @@ func (s *State) keep(old *oldStore) (name string, err error) {
 		if n > 1 {
 			name = fmt.Sprintf("%s-%d", base, n)
 		}
-		err := s.secondName(old.path, filepath.Join(s.dir, name))
+		second := filepath.Join(s.dir, name)
+		err := s.secondName(old.path, second)
+		if errors.Is(err, fs.ErrExist) && sameFile(second, old.info) {
+			s.aside = append(s.aside, rename{old.path, second})
+			err = nil
+		}
 		if !errors.Is(err, fs.ErrExist) {
 			return name, err
 		}
@@ -387,18 +383,19 @@ func (s *State) rename(from, to string) error {
 
 // moveAside gives a damaged store, and what is beside it, names that say so. The database itself keeps its own name too, until the rename.
 func (s *State) moveAside(old *oldStore) (name string, err error) {
-	base := StoreFile + ".damaged-" + time.Now().UTC().Format("20060102T150405Z")
-	for n := 1; ; n++ {
-		name = base
-		if n > 1 {
-			name = fmt.Sprintf("%s-%d", base, n)
-		}
-		if free(filepath.Join(s.dir, name)) {
-			break
-		}
+	begun, err := s.movedAside(old)
+	if err != nil {
+		return "", err
+	}
+	name = begun
+	if begun == "" {
+		name = s.damagedName()
 	}
 	aside := filepath.Join(s.dir, name)
-	if old.info != nil {
+	switch {
+	case begun != "":
+		s.aside = append(s.aside, rename{old.path, aside})
+	case old.info != nil:
 		if err := s.secondName(old.path, aside); err != nil {
 			return "", err
 		}
@@ -411,10 +408,59 @@ func (s *State) moveAside(old *oldStore) (name string, err error) {
 	return name, nil
 }
 
+const damagedMark = ".damaged-"
+
+// damagedName is a name that says when a store was found damaged, and is free.
+func (s *State) damagedName() string {
+	base := StoreFile + damagedMark + time.Now().UTC().Format("20060102T150405Z")
+	name := base
+	for n := 2; !free(filepath.Join(s.dir, name)); n++ {
+		name = fmt.Sprintf("%s-%d", base, n)
+	}
+	return name
+}
+
+// movedAside is the name under which a killed import began to move the same store aside, "" if none did. Nothing beside it may be in the way
+// of what is beside the store now.
+func (s *State) movedAside(old *oldStore) (name string, err error) {
+	if old.info == nil {
+		return "", nil
+	}
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		path := filepath.Join(s.dir, e.Name())
+		if !strings.HasPrefix(e.Name(), StoreFile+damagedMark) || !sameFile(path, old.info) {
+			continue
+		}
+		inTheWay := false
+		for _, end := range sideFiles {
+			inTheWay = inTheWay || exists(path+end) && exists(old.path+end)
+		}
+		if !inTheWay {
+			return e.Name(), nil
+		}
+	}
+	return "", nil
+}
+
+func sameFile(path string, as fs.FileInfo) bool {
+	info, err := os.Lstat(path)
+	return err == nil && os.SameFile(info, as)
+}
+
+// exists reports whether something is there, or nobody can tell.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 // free reports whether neither path nor a name that the engine derives from it is taken.
 func free(path string) bool {
 	for _, end := range append([]string{""}, sideFiles...) {
-		if _, err := os.Lstat(path + end); !errors.Is(err, fs.ErrNotExist) {
+		if exists(path + end) {
 			return false
 		}
 	}

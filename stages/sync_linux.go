@@ -30,6 +30,18 @@ func waitWriteback(f *os.File, begin, wait, n int64) error {
 // syncAll makes everything on the file system of f durable: one call for thousands of files.
 func syncAll(f *os.File) error { return unix.Syncfs(int(f.Fd())) }
 
+// createNameless makes a file that never has a name.
+func createNameless(dir string) (*os.File, error) {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	f, err := os.OpenFile(dir, os.O_RDWR|unix.O_TMPFILE, 0o600)
+	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EINVAL) {
+		return createNamed(dir)
+	}
+	return f, err
+}
+
 // renameNew is a rename that never replaces a file; errNoRenameNew where the file system has none.
 func renameNew(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)

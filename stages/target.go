@@ -20,6 +20,7 @@ type Target struct {
 	path  string // as it was named
 	bytes int64
 	fsys  *FS
+	warn  func(text string)
 
 	file   *File       // a new file, under a name of its own until Commit, and hidden
 	mode   os.FileMode // of that file when it is whole
@@ -32,9 +33,9 @@ type Target struct {
 const targetPrefix = ".swingport-archive-"
 
 // OpenTarget opens what path names; "-" is stdout. A regular file that is there is an ExistsError. A fifo is opened when its reader has come. What
-// a killed run left beside a new file is removed.
-func OpenTarget(ctx context.Context, path string, stdout io.Writer, fsys *FS) (*Target, error) {
-	t := &Target{path: path, fsys: fsys}
+// a killed run left beside a new file is removed, and warn told of it.
+func OpenTarget(ctx context.Context, path string, stdout io.Writer, fsys *FS, warn func(text string)) (*Target, error) {
+	t := &Target{path: path, fsys: fsys, warn: warn}
 	if path == "-" {
 		t.path = "standard output"
 		return t, t.openWriter(stdout)
@@ -81,7 +82,7 @@ func (t *Target) create(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	if err := removeDeadFiles(dir, t.fsys); err != nil {
+	if err := t.removeDead(dir); err != nil {
 		return err
 	}
 	if t.file, t.mode, err = t.fsys.CreateHidden(filepath.Join(dir, targetPrefix+rand.Text())); err != nil {
@@ -116,22 +117,24 @@ func lockDir(ctx context.Context, dir string, fsys *FS) (unlock func() error, er
 	}
 }
 
-// removeDeadFiles removes files of killed runs: nobody holds their lock.
-func removeDeadFiles(dir string, fsys *FS) error {
+// removeDead removes files of killed runs: nobody holds their lock. What is spilled has a name for a moment at most.
+func (t *Target) removeDead(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), targetPrefix) || !e.Type().IsRegular() {
+		if !e.Type().IsRegular() || !strings.HasPrefix(e.Name(), targetPrefix) && !strings.HasPrefix(e.Name(), spillPrefix) {
 			continue
 		}
 		f, err := os.Open(filepath.Join(dir, e.Name()))
 		if err != nil {
 			continue // somebody else's
 		}
-		if fsys.tryLock(f) == nil {
-			err = fsys.Remove(f.Name())
+		if t.fsys.tryLock(f) == nil {
+			if err = t.fsys.Remove(f.Name()); err == nil {
+				t.warn(wasRemoved(f.Name(), "an export"))
+			}
 		}
 		if err := errors.Join(err, f.Close()); err != nil {
 			return err
@@ -230,7 +233,7 @@ func (t *Target) place(ctx context.Context) error {
 		return err
 	}
 	if err := t.fsys.SyncDir(dir); err != nil {
-		return errors.Join(err, os.Remove(t.path))
+		return errors.Join(err, t.fsys.Remove(t.path))
 	}
 	f := t.file
 	t.file = nil
@@ -240,7 +243,7 @@ func (t *Target) place(ctx context.Context) error {
 // Abort removes the new file and closes what was opened. After Commit it does no harm.
 func (t *Target) Abort() (err error) {
 	if t.file != nil {
-		err = os.Remove(t.file.Name())
+		err = t.fsys.Remove(t.file.Name())
 		if errors.Is(err, fs.ErrNotExist) {
 			err = nil // it had its name already, and lost it
 		}

@@ -41,15 +41,15 @@ func TestWaitingEnds(t *testing.T) {
 			return err
 		},
 		"an export directory": func(ctx context.Context) error {
-			_, err := NewDirSink(ctx, dir, false, false, nil)
+			_, err := NewDirSink(ctx, dir, false, false, nil, nil)
 			return err
 		},
 		"a directory for files": func(ctx context.Context) error {
-			_, err := NewExtractDir(ctx, dir, []string{"export-manifest.json"}, nil)
+			_, err := NewExtractDir(ctx, dir, []string{"export-manifest.json"}, nil, nil)
 			return err
 		},
 		"a directory for an archive": func(ctx context.Context) error {
-			target, err := OpenTarget(ctx, filepath.Join(dir, "a.tar"), nil, nil)
+			target, err := OpenTarget(ctx, filepath.Join(dir, "a.tar"), nil, nil, nil)
 			return errors.Join(err, target.Abort())
 		},
 	} {

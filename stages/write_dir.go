@@ -30,6 +30,7 @@ type DirSink struct {
 	made      []string // directories that did not exist
 	sums      bool     // note the SHA-256 of every file
 	resume    bool     // keep what is whole where the export does not come to its end
+	warn      func(text string)
 
 	leftovers  []leftover // of unfinished exports that are gone on with
 	whole      atomic.Int64
@@ -45,9 +46,9 @@ type DirSink struct {
 const workPrefix = ".swingport-export-"
 
 // NewDirSink prepares dir, which is made if it is missing. An export that is there already is an ExistsError. What an unfinished export left in
-// it is removed or, with resume, for Leftovers to find.
-func NewDirSink(ctx context.Context, dir string, checksums, resume bool, fsys *FS) (*DirSink, error) {
-	d := &DirSink{dir: dir, fsys: fsys, sums: checksums, resume: resume}
+// it is removed, and warn told of it, or with resume it stays for Leftovers to find.
+func NewDirSink(ctx context.Context, dir string, checksums, resume bool, fsys *FS, warn func(text string)) (*DirSink, error) {
+	d := &DirSink{dir: dir, fsys: fsys, sums: checksums, resume: resume, warn: warn}
 	return d, d.open(ctx, workPrefix, exportLike)
 }
 
@@ -84,9 +85,9 @@ func (d *DirSink) prepare(ctx context.Context, prefix string, inTheWay func(name
 		case strings.HasPrefix(name, workPrefix) && d.resume:
 			err = d.takeOver(name)
 		case strings.HasPrefix(name, workPrefix):
-			err = removeDead(d.dir, name, d.fsys, unplace)
+			err = d.removeDead(name, "an export", true)
 		case strings.HasPrefix(name, extractPrefix):
-			err = removeDead(d.dir, name, d.fsys, nil)
+			err = d.removeDead(name, "an extract", false)
 		}
 		if err != nil {
 			return err
@@ -130,17 +131,27 @@ func artifactLike(name string) bool {
 
 // removeDead removes the folder of an export whose process is gone, and with undo what that had brought into place already. A living one
 // holds a lock on its folder, and is in the way.
-func removeDead(dir, folder string, fsys *FS, undo func(dir, work string) error) error {
-	work := filepath.Join(dir, folder)
-	f, err := lockDead(work, fsys)
+func (d *DirSink) removeDead(folder, of string, undo bool) error {
+	work, also := filepath.Join(d.dir, folder), ""
+	f, err := lockDead(work, d.fsys)
 	if f == nil {
 		return err
 	}
 	defer f.Close()
-	if undo != nil {
-		err = undo(dir, work)
+	if undo {
+		n, err := d.unplace(work)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			also = fmt.Sprintf(", and %d files that it had put beside it", n)
+		}
 	}
-	return errors.Join(err, os.RemoveAll(work))
+	if err := d.fsys.removeFolder(work); err != nil {
+		return err
+	}
+	d.warn(wasRemoved(work, of) + also)
+	return nil
 }
 
 // lockDead locks the folder of an export whose process is gone, until the file is closed. There is no file where the folder has gone.
@@ -158,13 +169,24 @@ func lockDead(work string, fsys *FS) (*os.File, error) {
 }
 
 // unplace removes the files that a killed export had brought into place.
-func unplace(dir, work string) error {
-	return eachPlaced(dir, work, func(name string) error { return os.Remove(filepath.Join(dir, name)) })
+func (d *DirSink) unplace(work string) (files int, err error) {
+	err = eachPlaced(d.dir, work, func(name string) error {
+		err := d.fsys.Remove(filepath.Join(d.dir, name))
+		if err == nil {
+			files++
+		}
+		return err
+	})
+	return files, err
 }
 
 // eachPlaced calls f with the files in dir that a killed export had brought into place. Its manifest, which would have come last, is still in
-// its folder and names them; those that are still there too never came into place, and what has such a name in dir is somebody else's.
+// its folder and names them; those that are still there too never came into place, and what has such a name in dir is somebody else's. Where
+// dir has a manifest too the export had ended, and its name in the folder came back when the machine stopped.
 func eachPlaced(dir, work string, f func(name string) error) error {
+	if _, err := os.Lstat(filepath.Join(dir, format.ManifestFile)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	manifest, err := readPlain(filepath.Join(work, format.ManifestFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -341,6 +363,9 @@ func (d *DirSink) Commit(ctx context.Context, height float64, mode format.Artifa
 	if err := d.writeOut(ctx, eachName, data); err != nil {
 		return err
 	}
+	if err := d.sync(); err != nil {
+		return err
+	}
 	unlock, err := lockDir(ctx, d.dir, d.fsys) // keeps other exports to the same directory from bringing files into place at the same time
 	if err != nil {
 		return err
@@ -362,15 +387,24 @@ func (d *DirSink) Commit(ctx context.Context, height float64, mode format.Artifa
 	return d.settle(d.place)
 }
 
-// settle makes what is in place durable, then has place do the same with the manifest, unless it is nil, and removes the empty folder.
-func (d *DirSink) settle(place func(name string) error) error {
+// sync makes everything durable while it is still in the folder: should the machine stop while files come into place, the manifest in there has to
+// say which of them are this export's.
+func (d *DirSink) sync() error {
 	if err := d.fsys.before(OpSync, d.dir); err != nil {
 		return &fs.PathError{Op: "sync", Path: d.dir, Err: err}
 	}
 	if err := syncAll(d.lock); err != nil {
 		return fmt.Errorf("sync %s: %w", d.dir, err)
 	}
+	return nil
+}
+
+// settle makes the names of what is in place durable, then has place do the same with the manifest, unless it is nil, and removes the empty folder.
+func (d *DirSink) settle(place func(name string) error) error {
 	if place != nil {
+		if err := d.fsys.SyncDir(d.dir); err != nil {
+			return err
+		}
 		if err := place(format.ManifestFile); err != nil {
 			return err
 		}
@@ -379,7 +413,10 @@ func (d *DirSink) settle(place func(name string) error) error {
 		return err
 	}
 	d.placed, d.made, d.resume = nil, nil, false
-	return d.Abort() // only the empty folder is left
+	if err := d.Abort(); err != nil { // of the empty folder: the next run removes it
+		d.warn(err.Error())
+	}
+	return nil
 }
 
 func (d *DirSink) writeManifest(height float64, mode format.ArtifactMode, eachName func(func(name, file string) error) error, data bool) error {
@@ -465,16 +502,16 @@ func (d *DirSink) Abort() error {
 		d.unfinished, d.work, d.made = d.work, "", nil
 	}
 	for _, name := range d.placed {
-		errs = append(errs, os.Remove(filepath.Join(d.dir, name)))
+		errs = append(errs, d.fsys.Remove(filepath.Join(d.dir, name)))
 	}
 	if d.work != "" {
-		errs = append(errs, os.RemoveAll(d.work))
+		errs = append(errs, d.fsys.removeFolder(d.work))
 	}
 	if d.lock != nil {
 		errs = append(errs, d.lock.Close())
 	}
 	for i := len(d.made) - 1; i >= 0; i-- {
-		if err := os.Remove(d.made[i]); !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
+		if err := d.fsys.Remove(d.made[i]); !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err) // others may have come to use it
 		}
 	}

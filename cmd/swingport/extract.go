@@ -69,6 +69,7 @@ func (a *app) extractCommand() *cobra.Command {
 		stop := a.stderr.watch(status, h.verbose)
 		sum, err := a.extract(cmd.Context(), o)
 		stop()
+		a.warnings(sum.Warnings)
 		if err != nil {
 			return err
 		}
