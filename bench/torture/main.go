@@ -35,6 +35,8 @@ type command func(ctx context.Context, args []string, stdout, stderr io.Writer) 
 var commands = map[string]command{
 	"":        bounded,
 	"kills":   kills,
+	"power":   power,
+	"loop":    loop,
 	"large":   large,
 	"hostile": hostile.Run,
 }
