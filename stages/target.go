@@ -215,9 +215,6 @@ func (t *Target) Commit(ctx context.Context) (err error) {
 }
 
 func (t *Target) place(ctx context.Context) error {
-	if err := t.file.Chmod(t.mode); err != nil {
-		return err
-	}
 	if err := t.file.SyncSlowly(ctx); err != nil {
 		return err
 	}
@@ -227,6 +224,9 @@ func (t *Target) place(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
+	if err := t.file.Chmod(t.mode); err != nil {
+		return err
+	}
 	if err := t.fsys.renameNew(t.file.Name(), t.path); errors.Is(err, fs.ErrExist) {
 		return &ExistsError{t.path}
 	} else if err != nil {
