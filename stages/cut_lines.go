@@ -20,11 +20,15 @@ type lineCutter struct {
 	pool *Pool
 	max  int                         // bytes of a line without its newline; 0 means maxValue
 	turn func(context.Context) error // waited for before there is a large line; may be nil
+	left int64                       // of the stream, as somebody says; 0 where nobody does
 	tail []byte                      // the beginning of a line, from the chunk before
 	done bool
 }
 
-func (c *lineCutter) reset(r io.Reader) { c.r, c.tail, c.done = r, c.tail[:0], false }
+// reset begins with a stream of size bytes.
+func (c *lineCutter) reset(r io.Reader, size int64) {
+	c.r, c.left, c.tail, c.done = r, size, c.tail[:0], false
+}
 
 func (c *lineCutter) limit() int {
 	if c.max == 0 {
@@ -73,17 +77,14 @@ func (c *lineCutter) fill(ctx context.Context, chunk *Chunk) error {
 			if seen = n; n > c.limit() {
 				return tooLarge("line", c.limit())
 			}
-			more := min(2*n, c.limit()+1)
-			if n >= largeLine*c.pool.size && c.limit() <= DefaultMaxItem {
-				more = c.limit() + 1 // at once: what is never written to takes no memory, and copies of it do
-			}
+			more := c.grown(n)
 			if err := c.room(ctx, more); err != nil {
 				return err
 			}
 			chunk.Data = append(make([]byte, 0, more), chunk.Data...)
 		}
 		m, err := c.r.Read(chunk.Data[n:cap(chunk.Data)])
-		chunk.Data = chunk.Data[:n+m]
+		chunk.Data, c.left = chunk.Data[:n+m], c.left-int64(m)
 		if err == io.EOF {
 			c.done = true
 			return nil
@@ -99,6 +100,18 @@ func (c *lineCutter) fill(ctx context.Context, chunk *Chunk) error {
 	c.tail = append(c.tail, chunk.Data[end:]...)
 	chunk.Data = chunk.Data[:end]
 	return nil
+}
+
+// grown is the room for a line that has begun with n bytes.
+func (c *lineCutter) grown(n int) int {
+	most := c.limit() + 1
+	if n >= largeLine*c.pool.size && c.limit() <= DefaultMaxItem {
+		return most // at once: what is never written to takes no memory, and copies of it do
+	}
+	if c.left > 0 {
+		most = int(min(int64(most), int64(n)+c.left+1))
+	}
+	return min(2*n, most)
 }
 
 // releaseLines gives a chunk of a cutter back without the memory that a long line took.

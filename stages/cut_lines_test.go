@@ -162,7 +162,7 @@ func TestLineCutterLarge(t *testing.T) {
 	}
 	releaseLines(first, pool)
 
-	cut.reset(strings.NewReader(input))
+	cut.reset(strings.NewReader(input), 0)
 	link := NewLink(3, (*Chunk).Release)
 	done := make(chan string)
 	go func() {

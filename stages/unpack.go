@@ -297,7 +297,7 @@ func (u *unpacker) unpack(ctx context.Context, in Incoming, name format.Name, ou
 	}
 	counted := &countingReader{r: r, progress: u.o.Progress}
 	if name.Kind == format.KindTranscript {
-		err = u.span(ctx, in.Name, name, counted, out)
+		err = u.span(ctx, in, name, counted, out)
 	} else {
 		err = u.bundle(ctx, name, in.Size, counted, out)
 	}
@@ -322,11 +322,12 @@ func (c *countingReader) Read(p []byte) (int, error) {
 }
 
 // span splits a span into items and hashes them. The last part is sent when the hash was compared.
-func (u *unpacker) span(ctx context.Context, text string, name format.Name, r io.Reader, out *Link[Unpacked]) error {
+func (u *unpacker) span(ctx context.Context, in Incoming, name format.Name, r io.Reader, out *Link[Unpacked]) error {
+	text := in.Name
 	i, _ := u.meta.findSpan(name.VatID, name.Pos)
 	span := u.meta.Span(i)
 	var sum format.SpanHash
-	u.cut.reset(r)
+	u.cut.reset(r, in.Size)
 	pos := span.Start
 	for {
 		chunk, err := u.cut.next(ctx)

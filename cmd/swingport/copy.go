@@ -79,6 +79,7 @@ func (a *app) copyCommand() *cobra.Command {
 			return usagef("copy needs --to-state-dir")
 		}
 		o.Workers, o.TempDir, o.MaxItem = h.workers, h.tempDir, l.item
+		limitMemory(a.env, l.item)
 		o.Live = live.live(a)
 		var stop func()
 		o.Status, o.Log, stop = a.watch(&h)

@@ -98,6 +98,7 @@ func (a *app) importCommand() *cobra.Command {
 		}
 		o.ExportDir, o.TempDir, o.Workers = t.exportDir, t.tempDir, t.workers
 		o.MaxItem, o.MaxWindow = in.limits.item, in.limits.window
+		limitMemory(a.env, in.limits.item)
 		if in.file != "" {
 			o.ExportDir, o.Archive, o.Stdin = "", in.file, a.stdin
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"swingport/pipeline"
+	"swingport/stages"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ())) }
@@ -26,7 +27,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Enviro
 // run is the whole program, and returns its exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
 	a := newApp(stdin, stdout, stderr, environ)
-	limitMemory(a.env)
+	limitMemory(a.env, 0)
 	return a.run(args)
 }
 
@@ -68,10 +69,11 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, environ []string) *app {
 // size of the store. The limit is for Go's heap only: the engine's page caches
 // come on top. Collecting at half again the live heap instead of at twice its
 // size costs a few per cent of CPU, since the large buffers are pooled. Who
-// sets GOMEMLIMIT or GOGC knows better.
-func limitMemory(env map[string]string) {
+// sets GOMEMLIMIT or GOGC knows better. An item that is larger than the default
+// allows is with the engine once, outside of Go's heap.
+func limitMemory(env map[string]string, maxItem int64) {
 	if env["GOMEMLIMIT"] == "" {
-		debug.SetMemoryLimit(224 << 20)
+		debug.SetMemoryLimit(224<<20 - min(max(maxItem-stages.DefaultMaxItem, 0), 64<<20))
 	}
 	if env["GOGC"] == "" {
 		debug.SetGCPercent(50)
