@@ -16,18 +16,18 @@ import (
 type shape struct {
 	name    string
 	store   []string // flags of genstore
-	small   []string // the same for a machine that has other work
+	small   []string // the same in small; nil where that is no shape
 	maxItem string   // of imports and verify; "" for the default
 	archive bool     // no directories: so many files say nothing more and take an hour
 }
 
 var shapes = []shape{
-	{name: "10g", store: []string{"--size=10G"}, small: []string{"--size=30M"}},
-	{name: "span", store: []string{"--size=20M", "--span-bytes=300M"}, small: []string{"--size=2M", "--span-bytes=100M"}},
-	{name: "heap", store: []string{"--size=20M", "--heap-bytes=700M"}, small: []string{"--size=2M", "--heap-bytes=40M"}},
+	{name: "10g", store: []string{"--size=10G"}},
+	{name: "span", store: []string{"--size=20M", "--span-bytes=300M"}, small: []string{"--size=2M", "--span-bytes=20M"}},
+	{name: "heap", store: []string{"--size=20M", "--heap-bytes=700M"}, small: []string{"--size=2M", "--heap-bytes=20M"}},
 	{name: "item", store: []string{"--size=20M", "--item-bytes=50M"}, small: []string{"--size=2M", "--item-bytes=8M"}, maxItem: "64MiB"},
-	{name: "spans", store: []string{"--size=20M", "--spans=1000000"}, small: []string{"--size=2M", "--spans=20000"}},
-	{name: "vats", store: []string{"--size=200M", "--vats=2000"}, small: []string{"--size=4M", "--vats=300"}},
+	{name: "spans", store: []string{"--size=20M", "--spans=1000000"}, small: []string{"--size=2M", "--spans=5000"}},
+	{name: "vats", store: []string{"--size=200M", "--vats=2000"}, small: []string{"--size=2M", "--vats=100"}},
 }
 
 // budget is the memory that any command may take, in bytes: VmHWM.
@@ -40,7 +40,7 @@ func large(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	only := f.String("only", "", "`SHAPES` to take, with commas between them: "+shapeNames()+"; default all")
 	dir := f.String("dir", "", "`DIR` to work in, with 40 GB of room for all shapes; default the system's for temporary files")
 	from := f.String("store", "", "`DIR` of a store to take in place of one that is made; with one shape")
-	small := f.Bool("small", false, "take small stores, in a minute in all")
+	small := f.Bool("small", false, "take small stores")
 	skip := f.Bool("archives-only", false, "leave out what writes or reads directories")
 	if err := parseFlags(f, args, stderr); err != nil {
 		return err
@@ -64,7 +64,9 @@ func large(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fmt.Fprintf(stdout, "| shape | step | seconds | peak MiB | |\n|---|---|--:|--:|---|\n")
 	for _, s := range chosen {
 		if *small {
-			s.store = s.small
+			if s.store = s.small; s.store == nil {
+				continue
+			}
 		}
 		s.archive = s.archive || *skip
 		if err := t.shape(ctx, s, *from); err != nil {
