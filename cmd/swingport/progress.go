@@ -94,7 +94,7 @@ func (s *screen) write(w io.Writer, p []byte) (int, error) {
 	select {
 	case r := <-done:
 		return r.n, r.err
-	case <-time.After(patience / 3):
+	case <-time.After(grace):
 		s.unread = w
 		return 0, errUnread
 	}

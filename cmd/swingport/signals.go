@@ -43,7 +43,11 @@ func blameSignal(ctx context.Context, err error) error {
 // patience is how long after a signal is waited for somebody to read what is
 // written to stdout and stderr: a terminal takes it at once, a pipe may be full
 // for ever.
-const patience = 300 * time.Millisecond
+const patience = 200 * time.Millisecond
+
+// grace is how long what is written after that may take, the error among it: on a machine that has much else to do, even a write that nothing
+// keeps.
+const grace = 500 * time.Millisecond
 
 // withSignals makes the first signal cancel the context, with a signalError as
 // the cause, and leaves the next one to the system, which kills. A signal that
