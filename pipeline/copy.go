@@ -20,8 +20,10 @@ func Copy(ctx context.Context, o CopyOptions) (sum CopySummary, err error) {
 	}
 	o.fs = cmp.Or(o.fs, stages.FSFrom(ctx))
 	sum.FromBytes = databaseBytes(o.StateDir)
+	o.planned, o.databaseRead = new(Plan), sum.FromBytes
 	var last *copySink // a mode that turns out not to be possible takes another one
 	exported, err := exportTo(ctx, o.export(), func(*ExportOptions) (sink, error) {
+		o.planned.warn(o.Warn)
 		var err error
 		last, err = newCopySink(&o)
 		return last, err

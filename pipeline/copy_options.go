@@ -30,6 +30,8 @@ type CopyOptions struct {
 	Workers int    // goroutines of each parallel stage, 16 at most; 0 means GOMAXPROCS
 	TempDir string // where stages spill; "" means ToStateDir
 
+	NoSpaceCheck bool // as for an export
+
 	Live // beside a node that writes to StateDir
 
 	Status *Status      // counters for whoever polls; may be nil
@@ -37,6 +39,9 @@ type CopyOptions struct {
 
 	fs        *stages.FS // for tests of faults
 	openSpans int64      // for tests of little memory, see copySpansBytes
+
+	planned      *Plan // as for an export
+	databaseRead int64 // bytes of the source
 }
 
 // CopySummary says what a copy did: the Summary is that of the import.
@@ -88,7 +93,7 @@ func (o *CopyOptions) export() ExportOptions {
 	return ExportOptions{
 		StateDir: o.StateDir, ArtifactMode: o.ArtifactMode, ExportDataMode: format.All, CheckBlockHeight: o.CheckBlockHeight,
 		Reader: o.Reader, Workers: o.Workers, TempDir: o.TempDir, Live: o.Live, Status: o.Status, Log: o.Log, fs: o.fs,
-		openSpans: cmp.Or(o.openSpans, copySpansBytes),
+		openSpans: cmp.Or(o.openSpans, copySpansBytes), planned: o.planned, copies: o,
 	}
 }
 

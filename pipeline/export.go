@@ -22,10 +22,14 @@ import (
 // Errors are an *IncompleteError where the store lacks what the mode needs, an *ArtifactError for a hash that does not match, an
 // *ExistsError where there is an export already, ErrNoStore, ErrNotStore and ErrReaderGone; or whatever the system says.
 func Export(ctx context.Context, o ExportOptions) (Summary, error) {
-	if o.Archive != "" {
-		return exportTo(ctx, o, func(o *ExportOptions) (sink, error) { return newArchiveSink(ctx, o) })
-	}
-	return exportTo(ctx, o, func(o *ExportOptions) (sink, error) { return newDirSink(ctx, o) })
+	o.planned = new(Plan)
+	return exportTo(ctx, o, func(o *ExportOptions) (sink, error) {
+		o.planned.warn(o.Warn)
+		if o.Archive != "" {
+			return newArchiveSink(ctx, o)
+		}
+		return newDirSink(ctx, o)
+	})
 }
 
 // exportTo is Export into a sink, which is opened when the store is found good for the mode.
@@ -67,6 +71,9 @@ func exportTo(ctx context.Context, o ExportOptions, open func(*ExportOptions) (s
 func exportOnce(ctx context.Context, o ExportOptions, store *stages.Store, open func(*ExportOptions) (sink, error)) (sum Summary, err error) {
 	plan, err := stages.NewPlan(ctx, store, o.ArtifactMode)
 	if err != nil {
+		return sum, err
+	}
+	if err := o.preflight(ctx, store, plan); err != nil {
 		return sum, err
 	}
 	sink, err := open(&o)

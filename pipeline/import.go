@@ -26,6 +26,11 @@ func importInto(ctx context.Context, o ImportOptions, fsys *stages.FS) (sum Summ
 		return sum, err
 	}
 	x := &importer{o: o, fsys: cmp.Or(fsys, stages.FSFrom(ctx)), sum: &sum}
+	var p Plan
+	if err := o.preflight(ctx, &p, x.fsys); err != nil {
+		return sum, err
+	}
+	p.warn(o.Warn)
 	if err := x.open(ctx); err != nil {
 		return sum, err
 	}

@@ -72,6 +72,12 @@ type ExportOptions struct {
 	Status *Status      // counters for whoever polls; may be nil
 	Log    *slog.Logger // what happens, in detail; nil means silent
 
+	// NoSpaceCheck starts the export although the disk has too little room for it, by what is known of its size.
+	NoSpaceCheck bool
+
+	planned *Plan        // what preflight is to fill in; nil for no preflight
+	copies  *CopyOptions // the copy that this is a half of
+
 	onDefect func(error) error // for who looks for all that is wrong, see stages.Check; instead of NoVerify
 	fs       *stages.FS        // for tests of faults
 	noteLeft func(string)      // is told of what killed runs left, when it is removed
@@ -104,6 +110,9 @@ type ImportOptions struct {
 	Writer  string // WriterInserts or WriterPages; "" means WriterInserts
 	Workers int    // goroutines of each parallel stage, 16 at most; 0 means GOMAXPROCS
 	TempDir string // where stages spill; "" means the state directory
+
+	NoSpaceCheck bool              // as for an export
+	Warn         func(text string) // is told at once what may go wrong; may be nil
 
 	Status *Status      // counters for whoever polls; may be nil
 	Log    *slog.Logger // what happens, in detail; nil means silent

@@ -507,7 +507,7 @@ func (s *State) findOld() (*oldStore, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is %s, not a regular file: it is not replaced", o.path, kindOf(info.Mode()))
+		return nil, notReplaced(o.path, info)
 	}
 	o.info = info
 	if size := info.Size(); size > 0 && size < 512 {
@@ -554,24 +554,39 @@ var lockPlaces = []struct {
 // held returns an InUseError where another process holds one of the engine's locks. The engine itself does not come that far with a damaged
 // database. We must have no connection to it: closing a descriptor gives up the locks of the process.
 func (o *oldStore) held() error {
+	pid, err := o.holder()
+	if err == nil && pid != 0 {
+		err = &InUseError{Path: o.path, Err: fmt.Errorf("%w, and it is damaged (%v)", heldBy(pid), o.damaged)}
+	}
+	return err
+}
+
+func heldBy(pid int32) error { return fmt.Errorf("process %d has it open", pid) }
+
+func notReplaced(path string, info fs.FileInfo) error {
+	return fmt.Errorf("%s is %s, not a regular file: it is not replaced", path, kindOf(info.Mode()))
+}
+
+// holder is a process that holds one of the engine's locks, 0 where there is none.
+func (o *oldStore) holder() (pid int32, err error) {
 	for _, place := range lockPlaces {
 		f, err := o.fsys.OpenFile(o.path+place.end, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
 		lock := syscall.Flock_t{Type: syscall.F_WRLCK, Start: place.start, Len: place.len}
 		err = syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &lock)
 		if err := errors.Join(err, f.Close()); err != nil {
-			return err
+			return 0, err
 		}
 		if lock.Type != syscall.F_UNLCK {
-			return &InUseError{Path: o.path, Err: fmt.Errorf("process %d has it open, and it is damaged (%v)", lock.Pid, o.damaged)}
+			return lock.Pid, nil
 		}
 	}
-	return nil
+	return 0, nil
 }
 
 // lockTimeout is how long to wait for another process to let go of the store, in milliseconds.

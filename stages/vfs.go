@@ -52,6 +52,9 @@ type FS struct {
 	// BeforeStep is the same for each step of a statement.
 	BeforeStep func(sql string) error
 
+	// Space, if not nil, says what free space there is in place of the system, whose answer it gets.
+	Space func(Space) Space
+
 	once sync.Once
 	id   uintptr
 }

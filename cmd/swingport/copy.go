@@ -40,6 +40,7 @@ func (a *app) copyCommand() *cobra.Command {
 	var h howFlags
 	var live liveFlags
 	var l limitFlags
+	var plan planFlags
 	var o pipeline.CopyOptions
 	var g flagGroups
 	cmd := &cobra.Command{
@@ -61,6 +62,7 @@ func (a *app) copyCommand() *cobra.Command {
 	g.group(cmd, "Checks", func(f *pflag.FlagSet) {
 		addValue(f, &o.CheckBlockHeight, parseHeight, "check-block-height", "fail unless the store is at height `N`, if that is not 0")
 		addBool(f, &o.NoCheck, "no-check", "leave out the final quick_check of the new database")
+		plan.add(f)
 		l.addItem(f)
 	})
 	g.group(cmd, "Beside a node", live.add)
@@ -80,7 +82,11 @@ func (a *app) copyCommand() *cobra.Command {
 		}
 		o.Workers, o.TempDir, o.MaxItem = h.workers, h.tempDir, l.item
 		limitMemory(a.env, l.item)
-		o.Live = live.live(a)
+		o.Live, o.NoSpaceCheck = live.live(a), plan.noSpaceCheck
+		if plan.dryRun {
+			p, err := a.planCopy(cmd.Context(), o)
+			return a.printPlan(p, err, h.json)
+		}
 		var stop func()
 		o.Status, o.Log, stop = a.watch(&h)
 		sum, err := a.copy(cmd.Context(), o)

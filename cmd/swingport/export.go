@@ -72,6 +72,7 @@ func (a *app) exportCommand() *cobra.Command {
 	var out outputFlags
 	var o pipeline.ExportOptions
 	var live liveFlags
+	var plan planFlags
 	var g flagGroups
 	cmd := &cobra.Command{
 		Use:     "export",
@@ -100,6 +101,7 @@ func (a *app) exportCommand() *cobra.Command {
 	g.group(cmd, "Checks", func(f *pflag.FlagSet) {
 		addValue(f, &t.checkHeight, parseHeight, "check-block-height", "fail unless the store is at height `N`, if that is not 0")
 		addBool(f, &o.NoVerify, "no-verify", "export what does not match its hash too, and say so at the end; completeness is checked all the same")
+		plan.add(f)
 	})
 	g.group(cmd, "Beside a node", live.add)
 	g.group(cmd, "How", func(f *pflag.FlagSet) {
@@ -135,6 +137,11 @@ func (a *app) exportCommand() *cobra.Command {
 		}
 		o.Live = live.live(a)
 		o.ArtifactMode, o.ExportDataMode, o.CheckBlockHeight = t.artifactMode, t.exportDataMode, t.checkHeight
+		o.NoSpaceCheck = plan.noSpaceCheck
+		if plan.dryRun {
+			p, err := a.planExport(cmd.Context(), o)
+			return a.printPlan(p, err, t.json)
+		}
 		return a.transfer(&t, "exported", func(status *pipeline.Status, log *slog.Logger) (pipeline.Summary, error) {
 			o.Status, o.Log = status, log
 			return a.export(cmd.Context(), o)

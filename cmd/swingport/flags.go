@@ -83,7 +83,7 @@ func (l *liveFlags) add(f *pflag.FlagSet) {
 
 // live are the options.
 func (l *liveFlags) live(a *app) pipeline.Live {
-	return pipeline.Live{RateLimit: l.rateLimit, LogLimit: l.logLimit, Warn: func(text string) { a.stderr.line("warning", text) }}
+	return pipeline.Live{RateLimit: l.rateLimit, LogLimit: l.logLimit, Warn: a.warnAtOnce}
 }
 
 // transferFlags are those that export and import have in common.

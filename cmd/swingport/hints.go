@@ -81,6 +81,8 @@ func systemHint(err error, cmd *cobra.Command) string {
 	switch {
 	case errors.Is(err, pipeline.ErrLogUnreadable):
 		return "run as the user that the node runs as, or copy the directory and read the copy"
+	case errors.As(err, new(*pipeline.SpaceError)):
+		return "make room" + places(cmd) + "; sizes are of what is not packed by the file system: --no-space-check begins all the same"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "the disk is full: make room" + places(cmd)
 	case errors.Is(err, syscall.ENOLCK):
@@ -230,6 +232,9 @@ func incompleteHint(e *pipeline.IncompleteError, command string) string {
 	}
 	return strings.Join(append(lacks[:len(lacks):len(lacks)], advice), "; ")
 }
+
+// warnAtOnce prints a warning while a run goes on.
+func (a *app) warnAtOnce(text string) { a.warn("warning", text) }
 
 // warn prints one line of stderr: what it is (error, hint, warning, defect)
 // and the text.

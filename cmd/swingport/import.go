@@ -52,6 +52,7 @@ func (a *app) importCommand() *cobra.Command {
 	var t transferFlags
 	var in inputFlags
 	var trust trustFlags
+	var plan planFlags
 	var o pipeline.ImportOptions
 	var g flagGroups
 	cmd := &cobra.Command{
@@ -77,6 +78,7 @@ func (a *app) importCommand() *cobra.Command {
 		addValue(f, &t.checkHeight, parseHeight, "check-block-height", "fail unless the export is of height `N`")
 		trust.add(f)
 		addBool(f, &o.NoCheck, "no-check", "leave out the final quick_check of the new database")
+		plan.add(f)
 		in.limits.add(f)
 	})
 	g.group(cmd, "How", func(f *pflag.FlagSet) {
@@ -104,6 +106,11 @@ func (a *app) importCommand() *cobra.Command {
 		}
 		o.ArtifactMode, o.ExportDataMode, o.CheckBlockHeight = t.artifactMode, t.exportDataMode, t.checkHeight
 		o.Trust = trust.Trust
+		o.NoSpaceCheck, o.Warn = plan.noSpaceCheck, a.warnAtOnce
+		if plan.dryRun {
+			p, err := a.planImport(cmd.Context(), o)
+			return a.printPlan(p, err, t.json)
+		}
 		verb := "imported"
 		if o.ExportDataMode == format.RepairMetadata {
 			verb = "repaired metadata with"

@@ -46,6 +46,9 @@ type app struct {
 	list       func(context.Context, pipeline.ListOptions) (pipeline.Listing, error)
 	extract    func(context.Context, pipeline.ExtractOptions) (pipeline.ExtractSummary, error)
 	copy       func(context.Context, pipeline.CopyOptions) (pipeline.CopySummary, error)
+	planExport func(context.Context, pipeline.ExportOptions) (pipeline.Plan, error)
+	planImport func(context.Context, pipeline.ImportOptions) (pipeline.Plan, error)
+	planCopy   func(context.Context, pipeline.CopyOptions) (pipeline.Plan, error)
 	height     func(ctx context.Context, stateDir string) (float64, error)
 	get        func(ctx context.Context, stateDir, key string) ([]byte, bool, error)
 	measure    func(context.Context, benchJob) (benchRun, error)
@@ -61,6 +64,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, environ []string) *app {
 		stdin: stdin, stdout: stdout, stderr: newScreen(stderr, env), env: env,
 		export: pipeline.Export, importInto: pipeline.Import, copy: pipeline.Copy,
 		verify: pipeline.Verify, list: pipeline.List, extract: pipeline.Extract, diff: pipeline.Diff,
+		planExport: pipeline.PlanExport, planImport: pipeline.PlanImport, planCopy: pipeline.PlanCopy,
 		height: pipeline.Height, get: pipeline.Get, beNice: lowerPriority, measure: measureJob,
 	}
 }
