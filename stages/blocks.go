@@ -236,7 +236,11 @@ func (b *blocks) read(tls *libc.TLS, buf uintptr, n int32, off int64) int32 {
 	}
 	b.next = off + int64(n)
 	if k == nil || k.have>>unit(off)&1 == 0 {
-		return b.readBelow(tls, buf, n, off)
+		rc := b.readBelow(tls, buf, n, off)
+		if rc == lib.SQLITE_IOERR_SHORT_READ && b.use == blocksFollow {
+			return lib.SQLITE_CORRUPT // the engine would take a page that was cut off for zeros, and that for a part of a value
+		}
+		return rc
 	}
 	copy(unsafe.Slice((*byte)(ptr(buf)), n), k.data[off%blockBytes:])
 	return lib.SQLITE_OK
