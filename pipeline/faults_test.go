@@ -75,6 +75,7 @@ func exportFaults(t *testing.T, name, target string, o ExportOptions) faulty {
 		return run, func(what string, err error, cleaning bool) {
 			switch {
 			case err == nil && target == "export":
+				dropFolder(t, path, cleaning)
 				for _, diff := range testdata.CompareExports(path, whole) {
 					t.Errorf("%s: no error, and %s", what, diff)
 				}
@@ -247,6 +248,7 @@ func extractFaulty(t *testing.T, name, archive string, files []string, dir strin
 				}
 				return
 			}
+			dropFolder(t, to, cleaning)
 			got := strings.Fields(names(t, to))
 			if want := len(strings.Fields(names(t, dir))); len(got) != want && files == nil || files != nil && len(got) != len(files) {
 				t.Errorf("%s: no error, and %d files", what, len(got))
@@ -259,6 +261,20 @@ func extractFaulty(t *testing.T, name, archive string, files []string, dir strin
 			os.RemoveAll(to)
 		}
 	}}
+}
+
+// dropFolder removes the folder that a run left, with a warning, when all was in place and it could not be removed. It is empty.
+func dropFolder(t *testing.T, dir string, cleaning bool) {
+	t.Helper()
+	folders, err := filepath.Glob(filepath.Join(dir, ".swingport-*"))
+	if err != nil || !cleaning {
+		return
+	}
+	for _, folder := range folders {
+		if err := os.Remove(folder); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // fault is one that is injected. harmless ones are to be gone on from, as if nothing had happened.
