@@ -68,7 +68,7 @@ var readings = []storeReading{
 		return r.BlockHeight, append(defects, said), err
 	}},
 	{"diff", func(t *testing.T, state string, how readHow) (float64, []string, error) {
-		height, found := 0.0, []string{}
+		height, found := float64(fixedHeight), []string{} // unless it is told as a difference
 		_, err := Diff(t.Context(), DiffOptions{A: state, KindA: KindStateDir, B: how.fixed, ArtifactMode: how.mode, fs: how.fs, Log: how.log, Each: func(d Difference) {
 			if d.What == "height" {
 				fmt.Sscan(d.Detail, &height)
@@ -108,11 +108,13 @@ type seen struct {
 	result []string
 }
 
-// fixedArchive is an export of a chain at height 40, for diff.
+const fixedHeight = 40
+
+// fixedArchive is an export of a chain at fixedHeight, for diff.
 func fixedArchive(t *testing.T, kind chainNode) string {
 	t.Helper()
 	dir := chainStore(t, kind)
-	replay(t, dir, kind).to(40)
+	replay(t, dir, kind).to(fixedHeight)
 	path, _, err := toArchive(t, ExportOptions{StateDir: dir, ArtifactMode: format.Debug}, "fixed.tar")
 	if err != nil {
 		t.Fatal(err)
