@@ -143,10 +143,11 @@ func TargetIsFree(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if info, err = os.Lstat(path); err == nil { // a link to nothing
+		if _, err := os.Lstat(path); err == nil { // a link to nothing
 			return &ExistsError{path}
 		}
-		if info, err = os.Stat(filepath.Dir(path)); err == nil && !info.IsDir() {
+		info, err := os.Stat(filepath.Dir(path))
+		if err == nil && !info.IsDir() {
 			err = &fs.PathError{Op: "open", Path: filepath.Dir(path), Err: syscall.ENOTDIR}
 		}
 		return err

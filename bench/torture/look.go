@@ -106,11 +106,6 @@ func differences(a, b tree) (lines []string) {
 	return lines
 }
 
-// besideStore reports whether a name is one of those that the engine makes beside the store, and may make at any time.
-func besideStore(name string) bool {
-	return name == stages.StoreFile+"-wal" || name == stages.StoreFile+"-shm" || name == stages.StoreFile+"-journal"
-}
-
 // contentOf is what the engine finds in the store of a state directory, as one hash: a sum over all rows but those that a live node keeps
 // writing, so that neither their order nor their place counts. What is damaged is an error. The engine may write to the directory.
 func contentOf(state string) (_ string, err error) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -220,15 +219,4 @@ func contentOfCopy(state, look string) (content string, err error) {
 		}
 	}
 	return content, err
-}
-
-// kindsOf are the kinds of operations, in the order in which they came.
-func kindsOf(ops []stages.OpKind) string {
-	var words []string
-	for _, k := range ops {
-		if n := len(words); n == 0 || !strings.HasSuffix(words[n-1], string(k)) {
-			words = append(words, string(k))
-		}
-	}
-	return strings.Join(slices.Compact(words), " ")
 }
