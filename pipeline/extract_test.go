@@ -385,6 +385,7 @@ func TestExtractFailsAtEachOperation(t *testing.T) {
 			for at, done := int64(1), false; !done; at += step {
 				for _, cancels := range []bool{false, true} {
 					var n atomic.Int64
+					var failed atomic.Pointer[stages.Op]
 					ctx, cancel := context.WithCancelCause(t.Context())
 					o := p.options(t, stream)
 					o.Names, o.To = names, filepath.Join(t.TempDir(), "a", "to")
@@ -392,12 +393,19 @@ func TestExtractFailsAtEachOperation(t *testing.T) {
 						if n.Add(1) == at && cancels {
 							cancel(syscall.EINTR)
 						} else if n.Load() == at {
+							failed.Store(&op)
 							return syscall.ENOSPC
 						}
 						return nil
 					}}
-					_, err := Extract(ctx, o)
+					sum, err := Extract(ctx, o)
 					cancel(nil)
+					if op := failed.Load(); op != nil && op.Kind == stages.OpRemove && err == nil {
+						if !strings.Contains(strings.Join(sum.Warnings, "\n"), op.Path) { // all was in place by then
+							t.Errorf("stream %v, operation %d, %+v, failed and nobody noticed", stream, at, *op)
+						}
+						continue
+					}
 					if done = n.Load() < at; done {
 						if err != nil {
 							t.Errorf("stream %v: %v", stream, err)

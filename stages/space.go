@@ -31,7 +31,10 @@ func SpaceFor(dir string, fsys *FS) (Space, error) {
 		return s, err
 	}
 	if err := unix.Access(s.Dir, unix.W_OK|unix.X_OK); err != nil {
-		return s, &fs.PathError{Op: "write to", Path: s.Dir, Err: err}
+		if filepath.Clean(dir) != s.Dir {
+			return s, &fs.PathError{Op: "mkdir", Path: dir, Err: err}
+		}
+		return s, &fs.PathError{Op: "write to", Path: dir, Err: err}
 	}
 	var st unix.Stat_t
 	if err := unix.Stat(s.Dir, &st); err != nil {

@@ -146,7 +146,10 @@ func TestImportOptions(t *testing.T) {
 	if got.Status == nil || got.Log != nil {
 		t.Errorf("status %v and log %v, want a status and no log", got.Status, got.Log)
 	}
-	got.Status = nil
+	if got.Warn == nil {
+		t.Error("nobody is told of warnings before the end")
+	}
+	got.Status, got.Warn = nil, nil
 	want := pipeline.ImportOptions{StateDir: defaultDir, ExportDir: "e", ArtifactMode: format.None,
 		ExportDataMode: format.RepairMetadata, CheckBlockHeight: at(0), NoCheck: true, KeepOld: true, Workers: 1, TempDir: "t"}
 	if !reflect.DeepEqual(got, want) {
@@ -172,7 +175,7 @@ func TestImportOptionsOfArchives(t *testing.T) {
 		if hasStdin := got.Stdin != nil; hasStdin != (test.want.Archive != "") {
 			t.Errorf("%q: stdin is %v", test.args, got.Stdin)
 		}
-		test.want.StateDir, got.Status, got.Stdin = defaultDir, nil, nil
+		test.want.StateDir, got.Status, got.Stdin, got.Warn = defaultDir, nil, nil, nil
 		if !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%q: got  %+v\nwant %+v", test.args, got, test.want)
 		}
