@@ -139,24 +139,36 @@ func (d *disk) syncAll() error {
 	return nil
 }
 
-// syncNames makes the names in one directory safe.
+// syncNames makes the names in one directory safe, and of a rename that ended or began there the other name too.
 func (d *disk) syncNames(dir string) {
-	for _, names := range append([]map[string]uint64{maps.Clone(d.names), d.now}, d.changes...) {
-		for name := range names {
-			if filepath.Join(d.root, filepath.Dir(name)) == filepath.Clean(dir) {
-				d.safe(name, d.now[name])
-			}
+	var later []map[string]uint64
+	for _, change := range d.changes {
+		here := false
+		for name := range change {
+			here = here || filepath.Join(d.root, filepath.Dir(name)) == filepath.Clean(dir)
+		}
+		if !here {
+			later = append(later, change)
+			continue
+		}
+		for name, n := range change {
+			d.set(name, n)
 		}
 	}
+	d.changes = later
 }
 
-// safe makes one name safe, or safely gone.
-func (d *disk) safe(name string, inode uint64) {
+func (d *disk) set(name string, inode uint64) {
 	if inode == 0 {
 		delete(d.names, name)
 	} else {
 		d.names[name] = inode
 	}
+}
+
+// safe makes one name safe, or safely gone.
+func (d *disk) safe(name string, inode uint64) {
+	d.set(name, inode)
 	for _, change := range d.changes {
 		delete(change, name)
 	}
