@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -328,9 +329,9 @@ func TestImportBesideNode(t *testing.T) {
 						inserted = answer[0]
 					}
 				}
-				n := 0
+				var ops atomic.Int64
 				fsys := &stages.FS{Before: func(stages.Op) error {
-					if n++; n-1 != at {
+					if ops.Add(1)-1 != int64(at) {
 						return nil
 					}
 					o.do("open", to)
@@ -347,6 +348,7 @@ func TestImportBesideNode(t *testing.T) {
 					return nil
 				}}
 				err := twoRuns["import"](t.Context(), p.from[0], to, fsys)
+				n := int(ops.Load())
 				if at >= n {
 					return n
 				}
@@ -411,15 +413,16 @@ func TestImportBesideNewNode(t *testing.T) {
 	run := func(at int) (operations int) {
 		to := t.TempDir()
 		inserted := [2]string{}
+		var ops atomic.Int64
 		fsys := &stages.FS{Before: func(stages.Op) error {
-			if operations++; operations-1 == at {
+			if ops.Add(1)-1 == int64(at) {
 				o.do("make", to)
 				inserted = o.do("sql", "PRAGMA journal_mode=WAL", "CREATE TABLE IF NOT EXISTS kvStore (key TEXT, value TEXT, PRIMARY KEY(key))", "INSERT INTO kvStore VALUES ('from the node', 'x')")
 			}
 			return nil
 		}}
 		err := twoRuns["import"](t.Context(), p.from[0], to, fsys)
-		if at >= operations {
+		if operations = int(ops.Load()); at >= operations {
 			return operations
 		}
 		what := fmt.Sprintf("at operation %d of %d: import %v, insert %v", at, operations, err, inserted)
