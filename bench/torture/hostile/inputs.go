@@ -10,8 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"swingport/format"
@@ -119,7 +121,7 @@ func makeExport(dir string) error {
 
 	var manifest bytes.Buffer
 	w := format.NewManifestWriter(&manifest, height, string(format.Archival))
-	for name := range files {
+	for _, name := range slices.Sorted(maps.Keys(files)) { // in which their rows come to be, and so the entries of archives
 		if err := w.Add(name, name); err != nil {
 			return err
 		}
