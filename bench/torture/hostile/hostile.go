@@ -32,6 +32,9 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if len(args) == 2 && args[0] == cellWord {
 		return runCell(ctx, args[1], stdout)
 	}
+	if len(args) == 2 && args[0] == burstWord {
+		return runBurst(ctx, args[1], stdout)
+	}
 	f := flag.NewFlagSet("torture hostile", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	most := f.Int("most", 0, "how much damage each command gets of each input, evenly spread; 0 means at every byte")
