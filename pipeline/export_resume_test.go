@@ -336,6 +336,15 @@ func TestResumeRefused(t *testing.T) {
 	if _, err := Export(context.Background(), o); !errors.Is(err, os.ErrExist) {
 		t.Errorf("over a whole export: %v", err)
 	}
+	if err := os.Mkdir(filepath.Join(o.ExportDir, ".swingport-export-1"), 0o700); err != nil { // killed when all was in place
+		t.Fatal(err)
+	}
+	if _, err := Export(context.Background(), o); !errors.Is(err, os.ErrExist) {
+		t.Errorf("over a whole export that was killed at its end: %v", err)
+	}
+	if got := names(t, o.ExportDir); strings.Contains(got, ".swingport-") {
+		t.Errorf("the directory has %s", got)
+	}
 	o.ExportDir, o.Archive = "", filepath.Join(t.TempDir(), "x.tar")
 	if _, err := Export(context.Background(), o); err == nil || !strings.Contains(err.Error(), "directory") {
 		t.Errorf("to an archive: %v", err)

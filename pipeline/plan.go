@@ -246,9 +246,6 @@ func (o *ExportOptions) preflight(ctx context.Context, store *stages.Store, plan
 		core += float64(p.Bytes) / packRate
 	} else {
 		p.ResultBytes = p.Bytes + perFile*result.files
-		if o.Resume {
-			result.least = max(0, result.least-stages.LeftBytes(o.ExportDir))
-		}
 	}
 	result.likely = p.ResultBytes
 	p.takes(core, 0, o.Workers, o.Live, store.Size()+result.likely)

@@ -18,7 +18,7 @@ type Space struct {
 	Device uint64 // the same for all directories of a file system
 	Known  bool   // whether the system says what is free: some network file systems do not
 
-	Free  int64 // bytes, without what is kept for root, as df shows it
+	Free  int64 // bytes, without what is kept for root, as df shows it, and with what unfinished runs left in Dir
 	Files int64 // how many files can be made; math.MaxInt64 where nobody counts them
 }
 
@@ -49,6 +49,11 @@ func SpaceFor(dir string, fsys *FS) (Space, error) {
 	s.Free = int64(min(uint64(f.Bavail), uint64(math.MaxInt64)/uint64(f.Bsize)) * uint64(f.Bsize))
 	if f.Files > 0 {
 		s.Files = int64(f.Ffree)
+	}
+	if filepath.Clean(dir) == s.Dir {
+		bytes, files := leftIn(s.Dir)
+		s.Free += bytes
+		s.Files += min(files, math.MaxInt64-s.Files)
 	}
 	return s.other(fsys), nil
 }
@@ -101,21 +106,29 @@ func NewDirIsFree(dir string) error {
 	return found
 }
 
-// LeftBytes is how much there is in the folders that unfinished exports left in dir.
-func LeftBytes(dir string) (n int64) {
-	folders, _ := filepath.Glob(filepath.Join(dir, workPrefix+"*")) // a pattern without mistakes
-	for _, folder := range folders {
-		entries, err := os.ReadDir(folder)
-		if err != nil {
-			continue
-		}
-		for _, e := range entries {
-			if info, err := e.Info(); err == nil {
-				n += info.Size()
-			}
-		}
+// leftIn is how many bytes and files there are in what unfinished runs left in dir: what comes next removes it, or keeps it in place of what it would
+// write. That of a run which still lives counts too, but is in the way of a new one. What cannot be looked at counts nothing.
+func leftIn(dir string) (bytes, files int64) {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return 0, 0
 	}
-	return n
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case path == dir:
+			return err
+		case err != nil || filepath.Dir(path) == dir && !strings.HasPrefix(e.Name(), ".swingport-"):
+			if e != nil && e.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if info, err := e.Info(); err == nil {
+			bytes, files = bytes+info.Size(), files+1
+		}
+		return nil
+	})
+	return bytes, files
 }
 
 // StateIsFree is the error that OpenState gives where the store in a state directory is no file or in use, as far as locks show it: nothing is

@@ -79,10 +79,11 @@ func (d *DirSink) prepare(ctx context.Context, prefix string, inTheWay func(name
 	if err != nil {
 		return err
 	}
+	_, noExport := os.Lstat(filepath.Join(d.dir, format.ManifestFile)) // else the one that left a folder had come to its end
 	for _, e := range entries {
 		switch name := e.Name(); {
 		case !e.IsDir(): // a link to a folder, say: it is none of ours
-		case strings.HasPrefix(name, workPrefix) && d.resume:
+		case strings.HasPrefix(name, workPrefix) && d.resume && noExport != nil:
 			err = d.takeOver(name)
 		case strings.HasPrefix(name, workPrefix):
 			err = d.removeDead(name, "an export", true)
