@@ -12,18 +12,25 @@ import (
 	"swingport/testdata"
 )
 
+// archivalPlan opens a store, as long as the test runs, and plans an archival export of it.
+func archivalPlan(t *testing.T, dir string) (*Store, *Plan) {
+	t.Helper()
+	s, err := OpenStore(t.Context(), dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	p, err := NewPlan(t.Context(), s, format.Archival)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, p
+}
+
 // estimated is the estimate of an archival export.
 func estimated(t *testing.T, dir string) Estimate {
 	t.Helper()
-	s, err := OpenStore(context.Background(), dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	p, err := NewPlan(context.Background(), s, format.Archival)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, p := archivalPlan(t, dir)
 	e, err := p.Estimate(context.Background(), s, true)
 	if err != nil {
 		t.Fatal(err)
@@ -128,15 +135,7 @@ func TestEstimateOfDamagedStore(t *testing.T) {
 // An estimate ends with its context, and what cannot be read is an error.
 func TestEstimateFails(t *testing.T) {
 	dir, _, _ := manyRows(t)
-	s, err := OpenStore(context.Background(), dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	p, err := NewPlan(context.Background(), s, format.Archival)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, p := archivalPlan(t, dir)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(os.ErrDeadlineExceeded)
 	if _, err := p.Estimate(ctx, s, true); err != os.ErrDeadlineExceeded {
