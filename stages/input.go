@@ -71,14 +71,20 @@ func openWaiting(ctx context.Context, path string, mode os.FileMode, fsys *FS) (
 		return o.f, o.err
 	case <-ctx.Done():
 	}
-	// Being its other end for a moment lets the open return.
-	if w, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
-		w.Close()
+	// Being its other end for a moment lets the open return, once that waits.
+	for {
+		if w, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
+			w.Close()
+		}
+		select {
+		case o := <-c:
+			if o.err == nil {
+				o.f.Close()
+			}
+			return nil, context.Cause(ctx)
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
-	if o := <-c; o.err == nil {
-		o.f.Close()
-	}
-	return nil, context.Cause(ctx)
 }
 
 // newInput reads r, and closes it at the end if it is ours.

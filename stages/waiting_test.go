@@ -73,6 +73,36 @@ func TestWaitingEnds(t *testing.T) {
 	}
 }
 
+// A pipe that nobody writes to does not keep who opens it, even if the waiting ends before it has begun.
+func TestPipeWaitingEnds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	late := &FS{Before: func(op Op) error {
+		if op.Kind == OpOpen {
+			time.Sleep(20 * time.Millisecond)
+		}
+		return nil
+	}}
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(why)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := OpenInput(ctx, path, nil, late, nil)
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if err != why {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits for somebody to write")
+	}
+}
+
 // What is waited for in pieces is durable all the same, whatever its size; nothing more is waited for when the context has ended.
 func TestSyncSlowly(t *testing.T) {
 	for _, size := range []int64{0, 1, writeOutPiece - 1, writeOutPiece, 6 * writeOutPiece} {
