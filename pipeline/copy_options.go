@@ -93,7 +93,7 @@ func (o *CopyOptions) export() ExportOptions {
 	return ExportOptions{
 		StateDir: o.StateDir, ArtifactMode: o.ArtifactMode, ExportDataMode: format.All, CheckBlockHeight: o.CheckBlockHeight,
 		Reader: o.Reader, Workers: o.Workers, TempDir: o.TempDir, Live: o.Live, Status: o.Status, Log: o.Log, fs: o.fs,
-		openSpans: cmp.Or(o.openSpans, copySpansBytes), planned: o.planned, copies: o,
+		MaxItem: max(o.MaxItem, stages.DefaultStoreItem), openSpans: cmp.Or(o.openSpans, copySpansBytes), planned: o.planned, copies: o,
 	}
 }
 

@@ -23,7 +23,7 @@ type DiffOptions struct {
 	// satisfy.
 	ArtifactMode format.ArtifactMode
 
-	MaxItem   int64  // as for an import
+	MaxItem   int64  // as for an export or an import
 	MaxWindow int64  // as for an import
 	Workers   int    // goroutines of each parallel stage, 16 at most; 0 means GOMAXPROCS
 	TempDir   string // where stages spill; "" means the system's

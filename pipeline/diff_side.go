@@ -62,6 +62,7 @@ func (s *diffSide) openStore(ctx context.Context) (err error) {
 	if s.store, err = stages.OpenStore(ctx, s.path, s.o.fs); err != nil {
 		return err
 	}
+	s.store.LimitItems(s.o.MaxItem)
 	s.hasData = true
 	plan, err := s.plan(ctx, format.Archival)
 	if err != nil {

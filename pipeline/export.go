@@ -49,6 +49,7 @@ func exportTo(ctx context.Context, o ExportOptions, open func(*ExportOptions) (s
 		return sum, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	store.LimitItems(o.MaxItem)
 	stop := o.watchLog(store)
 	defer func() { sum.LogGrowth = stop() }()
 	height, err := store.Height()

@@ -61,6 +61,8 @@ type ExportOptions struct {
 
 	HashGenesis bool // tell the genesis hash of the export data, see format.GenesisHash
 
+	MaxItem int64 // the largest item, line or bundle, in bytes; 0 means 48 MiB
+
 	NoVerify  bool   // report what is wrong in Summary.Defects instead of failing
 	Checksums bool   // add a SHA256SUMS
 	Reader    string // ReaderSweep or ReaderEngine; "" means ReaderSweep

@@ -31,7 +31,7 @@ type VerifyOptions struct {
 	// Deep adds to a state directory the engine's integrity check and the comparison of each table with each of its indexes.
 	Deep bool
 
-	MaxItem   int64  // as for an import
+	MaxItem   int64  // as for an export or an import
 	MaxWindow int64  // as for an import
 	Workers   int    // goroutines of each parallel stage, 16 at most; 0 means GOMAXPROCS
 	TempDir   string // where stages spill; "" means the system's

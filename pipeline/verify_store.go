@@ -46,6 +46,7 @@ func (v *verify) stateDir(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	store.LimitItems(v.o.MaxItem)
 	stop := v.o.watchLog(store)
 	defer func() { v.report.LogGrowth = stop() }()
 	x := &verifyStore{verify: v, store: store, partial: &stages.Partial{Left: v.note}, sorted: make(gate)}

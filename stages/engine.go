@@ -184,6 +184,21 @@ func (d *DB) BusyTimeout(ms int) {
 	lib.Xsqlite3_busy_timeout(d.tls, d.db, int32(ms))
 }
 
+// limitValues makes the engine refuse to load values of more than max bytes until the returned function is called. Blob handles are not
+// concerned.
+func (d *DB) limitValues(max int) (release func()) {
+	set := func(n int32) int32 {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.tls == nil {
+			return n
+		}
+		return lib.Xsqlite3_limit(d.tls, d.db, lib.SQLITE_LIMIT_LENGTH, n)
+	}
+	old := set(int32(max))
+	return func() { set(old) }
+}
+
 // Exec runs one statement that returns no rows; args are int64, string, []byte (as TEXT) or nil.
 func (d *DB) Exec(sql string, args ...any) error { return d.Query(sql, nil, args...) }
 

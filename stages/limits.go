@@ -10,6 +10,10 @@ const (
 	// parts while it is parsed and stored. The command has a flag.
 	DefaultMaxItem = 32 << 20
 
+	// DefaultStoreItem is the largest item, line or bundle that is read of a store, in bytes. A store is more to be trusted than an archive, and
+	// fewer copies of it are made. The command has the same flag for it.
+	DefaultStoreItem = 48 << 20
+
 	// DefaultMaxWindow is the largest window of a zstd stream, in bytes: what the decoder keeps of what it has decoded. That of zstd -19 is
 	// 8 MiB, --long and --ultra ask for up to 128 MiB. The command has a flag.
 	DefaultMaxWindow = 32 << 20
@@ -42,6 +46,14 @@ func maxItemOf(asked int64) int {
 		asked = DefaultMaxItem
 	}
 	return int(min(asked, maxValue))
+}
+
+// storeItemOf is what was asked for as the largest item of a store, or the default.
+func storeItemOf(asked int64) int {
+	if asked <= 0 {
+		asked = DefaultStoreItem
+	}
+	return maxItemOf(asked)
 }
 
 // tooLarge is the error for what is larger than the largest item.

@@ -62,6 +62,9 @@ func ReadBundles(ctx context.Context, s *Store, p *Plan, out *Link[*Artifact]) e
 
 // bundle reads one bundle whole: all of it is needed to check its id, and bundles have some megabytes at most.
 func (s *Store) bundle(b *bundlePlan) (data []byte, err error) {
+	if b.stored > int64(s.max) {
+		return nil, tooLarge("bundle", s.max)
+	}
 	if s.db.utf16 && b.kind == lib.SQLITE_TEXT {
 		err = s.db.Stream("SELECT bundle FROM bundles WHERE rowid=?1", 1, func(c []format.Value) error {
 			data = append(data, c[0].Bytes...)
@@ -79,6 +82,9 @@ func (s *Store) bundle(b *bundlePlan) (data []byte, err error) {
 		return nil, err
 	}
 	if b.kind == lib.SQLITE_TEXT && !format.ValidText(data) {
+		if err := checkText("bundle", data, s.max); err != nil {
+			return nil, err
+		}
 		data = format.AppendText(nil, data)
 	}
 	return data, nil

@@ -2,6 +2,9 @@ package stages
 
 import (
 	"context"
+	"fmt"
+
+	lib "modernc.org/sqlite/lib"
 
 	"swingport/format"
 )
@@ -9,6 +12,8 @@ import (
 // ReadByEngine reads the wanted tables by SQL in the order of their rowids: what every sweep is compared with, and the way to read what a
 // sweep does not know.
 func ReadByEngine(ctx context.Context, s *Store, t *Tables, progress func(bytes int64)) error {
+	t.limit = s.max
+	defer s.db.limitValues(s.max)()
 	if t.Items != nil {
 		if err := s.readItems(ctx, t, progress, "SELECT vatID, position, item FROM transcriptItems NOT INDEXED"); err != nil {
 			return err
@@ -20,7 +25,8 @@ func ReadByEngine(ctx context.Context, s *Store, t *Tables, progress func(bytes 
 			return t.addKV(ctx, c[0], c[1])
 		})
 		if err != nil {
-			return err
+			return s.tooLarge(err, `SELECT 'kvStore: ' || iif(octet_length(key) > ?1, 'key', 'key ' || key || ': value')
+				FROM kvStore NOT INDEXED WHERE octet_length(key) > ?1 OR octet_length(value) > ?1`)
 		}
 	}
 	return t.flush(ctx)
@@ -29,6 +35,8 @@ func ReadByEngine(ctx context.Context, s *Store, t *Tables, progress func(bytes 
 // ReadItemsByIndex reads the items that the plan's mode needs, vat by vat through the index: for the few items of an operational export.
 func ReadItemsByIndex(ctx context.Context, s *Store, p *Plan, t *Tables, progress func(bytes int64)) error {
 	const sql = "SELECT vatID, position, item FROM transcriptItems WHERE vatID=?1 AND position>=?2 AND position<?3 ORDER BY position"
+	t.limit = s.max
+	defer s.db.limitValues(s.max)()
 	for _, v := range p.Vats {
 		err := p.unread(v, func(from, to int64) error { return s.readItems(ctx, t, progress, sql, v.ID, from, to) })
 		if err != nil {
@@ -40,10 +48,25 @@ func ReadItemsByIndex(ctx context.Context, s *Store, p *Plan, t *Tables, progres
 
 // readItems steps through a query for vatID, position and item.
 func (s *Store) readItems(ctx context.Context, t *Tables, progress func(int64), sql string, args ...any) error {
-	return s.db.Stream(sql, 3, func(c []format.Value) error {
+	err := s.db.Stream(sql, 3, func(c []format.Value) error {
 		progress(int64(len(c[2].Bytes)))
 		return t.addItem(ctx, c[0], c[1], c[2])
 	}, args...)
+	return s.tooLarge(err, `SELECT 'transcriptItems: vat ' || vatID || ', position ' || position || ': item'
+		FROM transcriptItems NOT INDEXED WHERE octet_length(item) > ?1`)
+}
+
+// tooLarge says in our words that the engine refused a value, see limitValues, and which one: the first by the query.
+func (s *Store) tooLarge(err error, sql string) error {
+	if !hasCode(err, lib.SQLITE_TOOBIG) {
+		return err
+	}
+	what := "value"
+	defer s.db.limitValues(maxValue)() // the engine looks at short values to tell their length
+	if err := s.db.Query(sql+" LIMIT 1", func(q *Stmt) error { what = q.Text(0); return nil }, int64(s.max)); err != nil {
+		return err
+	}
+	return fmt.Errorf("%s: %w", s.path, tooLarge(what, s.max))
 }
 
 // metadataQueries are the export data of snapshots, spans and bundles, in the order of the reference; columns as the functions take them.

@@ -78,6 +78,27 @@ func parseRecord(p []byte, cols []format.Value) error {
 	return nil
 }
 
+// recordStart fills cols with the first values of a record that are whole in p, its beginning.
+func recordStart(p []byte, cols []format.Value) {
+	header, at := varint(p)
+	if at == 0 || header > uint64(len(p)) {
+		return
+	}
+	body := p[header:]
+	for i := range cols {
+		if at >= int(header) {
+			return
+		}
+		t, n := varint(p[at:header])
+		size, ok := serialSize(t)
+		if n == 0 || !ok || size > uint64(len(body)) {
+			return
+		}
+		cols[i] = serialValue(t, body[:size])
+		at, body = at+n, body[size:]
+	}
+}
+
 func serialValue(t uint64, b []byte) format.Value {
 	switch {
 	case t == 0:

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -204,6 +205,7 @@ func (w *rowWriter) flush(ctx context.Context) error {
 type Tables struct {
 	Items, KV *Link[*Rows]
 	items, kv rowWriter
+	limit     int // bytes of an item, and of a line of kvStore, see Store.LimitItems; 0: none
 }
 
 // NewTables makes the links for the tables that are wanted, the rows of kvStore for that many sort workers.
@@ -222,7 +224,7 @@ func NewTables(items, kv bool, sortWorkers int) *Tables {
 }
 
 // OnlyKV is the table kvStore of t alone.
-func (t *Tables) OnlyKV() *Tables { return &Tables{KV: t.KV, kv: t.kv} }
+func (t *Tables) OnlyKV() *Tables { return &Tables{KV: t.KV, kv: t.kv, limit: t.limit} }
 
 // addItem takes a row of transcriptItems. Rows that no span can own, since their vatID is no text or their position no number, are left out.
 func (t *Tables) addItem(ctx context.Context, vatID, position, item format.Value) error {
@@ -231,6 +233,11 @@ func (t *Tables) addItem(ctx context.Context, vatID, position, item format.Value
 	}
 	if position.Type == format.Real {
 		return fmt.Errorf("transcriptItems: vat %q has an item at position %v, which is no integer", vatID.Bytes, position.Real)
+	}
+	if t.limit > 0 {
+		if err := checkText("item", item.Bytes, t.limit); err != nil || len(item.Bytes) > t.limit {
+			return fmt.Errorf("transcriptItems: vat %s, position %d: %w", quoted(string(vatID.Bytes)), position.Int, cmp.Or(err, tooLarge("item", t.limit)))
+		}
 	}
 	return t.items.add(ctx, vatID.Bytes, item, position.Int)
 }
@@ -242,6 +249,10 @@ func (t *Tables) addKV(ctx context.Context, key, value format.Value) error {
 	}
 	if private(key.Bytes) {
 		return nil
+	}
+	// A byte takes six of the line at most.
+	if t.limit > 0 && 6*(len(key.Bytes)+len(value.Bytes)) > t.limit && format.KVSize(key.Bytes, value)-len("\n") > t.limit {
+		return fmt.Errorf("kvStore: key %s: %w", quoted(string(key.Bytes)), tooLarge("line of export data", t.limit))
 	}
 	return t.kv.add(ctx, key.Bytes, value, 0)
 }

@@ -35,6 +35,7 @@ type Store struct {
 	fsys   *FS
 	schema *schema
 	frozen fs.FileInfo // the file as it was, where it is read as immutable
+	max    int         // the largest item, line or bundle, in bytes, see LimitItems
 }
 
 // schema is what a Store needs to know of its tables: root pages, by tableItems and so on; 0 where there is none.
@@ -52,7 +53,7 @@ type schema struct {
 // such a store is read as an immutable file, and Unchanged says whether it stayed one. A log without -shm in such a directory, and an
 // unfinished transaction in a rollback journal, are refused: reading them would need to write.
 func OpenStore(ctx context.Context, stateDir string, fsys *FS) (*Store, error) {
-	s := &Store{path: filepath.Join(stateDir, StoreFile), fsys: fsys}
+	s := &Store{path: filepath.Join(stateDir, StoreFile), fsys: fsys, max: storeItemOf(0)}
 	if err := s.find(stateDir); err != nil {
 		return nil, err
 	}
@@ -222,6 +223,10 @@ func (s *Store) notStore(err error) error {
 	}
 	return err
 }
+
+// LimitItems sets the largest item, line of the export data or bundle that is read of the store, in bytes; 0 means DefaultStoreItem. What is larger is
+// an ErrLimit, since all of it would have to be in memory.
+func (s *Store) LimitItems(max int64) { s.max = storeItemOf(max) }
 
 // begin reads the schema, which pins the commit.
 func (s *Store) begin() error {

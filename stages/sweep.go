@@ -3,6 +3,7 @@ package stages
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"maps"
@@ -24,8 +25,9 @@ const (
 var treeNames = [numTrees]string{"transcriptItems", "kvStore", "the index of transcriptItems", "the index of kvStore"}
 
 const (
-	maxPayload = 1e9 // SQLite's own limit for a row
-	foldLimit  = 8   // keys up to a page's usable bytes / foldLimit are compared with the index; longer ones are only counted
+	maxPayload = 1e9      // SQLite's own limit for a row
+	maxShort   = 64 << 10 // what the short columns of a row take, a key or a vat and a position; a longer key counts as a value
+	foldLimit  = 8        // keys up to a page's usable bytes / foldLimit are compared with the index; longer ones are only counted
 )
 
 // sweepLimits are sizes in bytes; the rows do not depend on them, only how they are come by.
@@ -75,7 +77,8 @@ func newSweep(ctx context.Context, s *Store, t *Tables, progress func(int64), li
 	if err != nil {
 		return nil, err
 	}
-	w := &sweep{pager: p, sweepLimits: limits, t: t, ctx: ctx, progress: progress, seed: maphash.MakeSeed(), scratch: make([]byte, p.pageSize)}
+	t.limit = s.max
+	w := &sweep{pager: p, most: s.max, sweepLimits: limits, t: t, ctx: ctx, progress: progress, seed: maphash.MakeSeed(), scratch: make([]byte, p.pageSize)}
 	w.used = newBitmap(p.count)
 	w.waiting, w.waitingAt = map[uint32]*longRow{}, newBitmap(p.count)
 	for i := range w.leafOf {
@@ -104,9 +107,11 @@ func (w *sweep) do(sc *schema, defect func(error) error) error {
 type longRow struct {
 	tree  int
 	rowid int64
-	data  []byte // so far
+	data  []byte // so far, or the beginning of a row that is too long
+	got   int    // bytes so far
 	size  int    // in the end
 	next  uint32
+	long  bool // too long to be kept
 }
 
 type sweep struct {
@@ -115,6 +120,7 @@ type sweep struct {
 	t        *Tables
 	ctx      context.Context
 	progress func(int64)
+	most     int               // bytes of a row that is kept, but for its short columns
 	skip     func(error) error // told about damage, which is then left out; nil: damage ends the sweep
 
 	leafOf [numTrees]bitmap
@@ -261,7 +267,7 @@ func (w *sweep) needed(at uint32) uint32 {
 // chain is how many pages after pgno the row that waits for it needs if its overflow pages lie in sequence, as they mostly do.
 func (w *sweep) chain(pgno uint32) uint32 {
 	if r := w.waiting[pgno]; r != nil {
-		return uint32((r.size - len(r.data) - 1) / (w.usable - 4))
+		return uint32((r.size - r.got - 1) / (w.usable - 4))
 	}
 	return 0
 }
@@ -303,10 +309,13 @@ func (w *sweep) onePage(first uint32, n int, cause error) error {
 func (w *sweep) visit(pgno uint32) error {
 	page := w.block[int(pgno-w.first)*w.pageSize:][:w.pageSize]
 	check := func(tree int, err error) error {
-		if err != nil && w.ctx.Err() == nil {
-			return w.bad(tree, w.fail(pgno, err))
+		switch {
+		case err == nil || w.ctx.Err() != nil:
+			return err
+		case errors.Is(err, format.ErrLimit):
+			return w.bad(tree, fmt.Errorf("%s: %w", w.db.path, err)) // the page is as it should be
 		}
-		return err
+		return w.bad(tree, w.fail(pgno, err))
 	}
 	if w.waitingAt.has(pgno) {
 		tree := w.waiting[pgno].tree
@@ -367,7 +376,7 @@ func (w *sweep) tableCell(tree int, page []byte, pointers, i int) error {
 		}
 		return w.row(tree, int64(rowid), local)
 	}
-	r := &longRow{tree: tree, rowid: int64(rowid), size: int(size), next: next}
+	r := &longRow{tree: tree, rowid: int64(rowid), got: len(local), size: int(size), next: next, long: int(size) > w.most+maxShort}
 	r.data = append(make([]byte, 0, min(int(size), 1<<20)), local...)
 	return w.follow(r)
 }
@@ -405,11 +414,14 @@ func (w *sweep) claim(pgno uint32) error {
 
 // take appends what an overflow page holds of a row.
 func (w *sweep) take(r *longRow, page []byte) error {
-	n := min(r.size-len(r.data), w.usable-4)
-	r.data = append(r.data, page[4:4+n]...)
+	n := min(r.size-r.got, w.usable-4)
+	if !r.long || len(r.data) < maxShort {
+		r.data = append(r.data, page[4:4+n]...)
+	}
+	r.got += n
 	r.next = binary.BigEndian.Uint32(page)
-	if len(r.data) < r.size && r.next == 0 {
-		return fmt.Errorf("%w: an overflow chain ends %d bytes early", errPage, r.size-len(r.data))
+	if r.got < r.size && r.next == 0 {
+		return fmt.Errorf("%w: an overflow chain ends %d bytes early", errPage, r.size-r.got)
 	}
 	return nil
 }
@@ -417,7 +429,7 @@ func (w *sweep) take(r *longRow, page []byte) error {
 // follow completes a row from the pages at hand, or lets it wait for a page that is still to come. A page that was passed already is read
 // by itself, and so are those of a row that would make too many bytes wait.
 func (w *sweep) follow(r *longRow) error {
-	for len(r.data) < r.size {
+	for r.got < r.size {
 		if r.next < 2 || r.next > w.pager.count {
 			return fmt.Errorf("%w: an overflow chain leads to page %d of %d", errPage, r.next, w.pager.count)
 		}
@@ -442,7 +454,21 @@ func (w *sweep) follow(r *longRow) error {
 			return w.fail(r.next, err)
 		}
 	}
+	if r.long {
+		return w.tooLong(r)
+	}
 	return w.row(r.tree, r.rowid, r.data)
+}
+
+// tooLong is the error for a row that is whole, and was not kept.
+func (w *sweep) tooLong(r *longRow) error {
+	w.counts[r.tree]++
+	var c [2]format.Value
+	recordStart(r.data, c[:])
+	if r.tree == tableKV {
+		return fmt.Errorf("kvStore: key %s: %w", quoted(string(c[0].Bytes)), tooLarge("value", w.most))
+	}
+	return fmt.Errorf("transcriptItems: vat %s, position %d: %w", quoted(string(c[0].Bytes)), c[1].Int, tooLarge("item", w.most))
 }
 
 // atHand is a page of the block or of the one before it.

@@ -111,14 +111,24 @@ func (a *app) refuseTerminal(name string) error {
 // limitFlags raise what an archive may ask for.
 type limitFlags struct{ item, window int64 }
 
+const (
+	maxItemOfImport = stages.DefaultMaxItem
+	maxItemOfExport = stages.DefaultStoreItem
+)
+
 func (l *limitFlags) add(f *pflag.FlagSet) {
-	l.addItem(f)
+	l.addItem(f, humanize.IBytes(maxItemOfImport))
 	l.addWindow(f)
 }
 
-func (l *limitFlags) addItem(f *pflag.FlagSet) {
-	addValue(f, &l.item, parseSize, "max-item",
-		"the largest item, line or bundle to take, a `SIZE` like 256MiB; memory grows with it (default "+humanize.IBytes(stages.DefaultMaxItem)+")")
+// addBoth is add for a command that reads stores too.
+func (l *limitFlags) addBoth(f *pflag.FlagSet) {
+	l.addItem(f, humanize.IBytes(maxItemOfImport)+", of a store "+humanize.IBytes(maxItemOfExport))
+	l.addWindow(f)
+}
+
+func (l *limitFlags) addItem(f *pflag.FlagSet, by string) {
+	addValue(f, &l.item, parseSize, "max-item", "the largest item, line or bundle to take, a `SIZE` like 256MiB; memory grows with it (default "+by+")")
 }
 
 func (l *limitFlags) addWindow(f *pflag.FlagSet) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -63,7 +64,7 @@ func (a *app) copyCommand() *cobra.Command {
 		addValue(f, &o.CheckBlockHeight, parseHeight, "check-block-height", "fail unless the store is at height `N`, if that is not 0")
 		addBool(f, &o.NoCheck, "no-check", "leave out the final quick_check of the new database")
 		plan.add(f)
-		l.addItem(f)
+		l.addItem(f, humanize.IBytes(maxItemOfImport))
 	})
 	g.group(cmd, "Beside a node", live.add)
 	g.group(cmd, "How", func(f *pflag.FlagSet) {

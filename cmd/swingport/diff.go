@@ -60,7 +60,7 @@ func (a *app) diffCommand() *cobra.Command {
 	})
 	g.group(cmd, "What", func(f *pflag.FlagSet) {
 		addValue(f, &o.ArtifactMode, format.ParseArtifactMode, "artifact-mode", "the `MODE` in which state directories are compared")
-		l.add(f)
+		l.addBoth(f)
 	})
 	g.group(cmd, "How", h.add)
 	completeDirs(cmd)

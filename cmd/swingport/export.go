@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -73,6 +74,7 @@ func (a *app) exportCommand() *cobra.Command {
 	var o pipeline.ExportOptions
 	var live liveFlags
 	var plan planFlags
+	var limits limitFlags
 	var g flagGroups
 	cmd := &cobra.Command{
 		Use:     "export",
@@ -102,6 +104,7 @@ func (a *app) exportCommand() *cobra.Command {
 		addValue(f, &t.checkHeight, parseHeight, "check-block-height", "fail unless the store is at height `N`, if that is not 0")
 		addBool(f, &o.NoVerify, "no-verify", "export what does not match its hash too, and say so at the end; completeness is checked all the same")
 		plan.add(f)
+		limits.addItem(f, humanize.IBytes(maxItemOfExport))
 	})
 	g.group(cmd, "Beside a node", live.add)
 	g.group(cmd, "How", func(f *pflag.FlagSet) {
@@ -137,7 +140,8 @@ func (a *app) exportCommand() *cobra.Command {
 		}
 		o.Live = live.live(a)
 		o.ArtifactMode, o.ExportDataMode, o.CheckBlockHeight = t.artifactMode, t.exportDataMode, t.checkHeight
-		o.NoSpaceCheck = plan.noSpaceCheck
+		o.NoSpaceCheck, o.MaxItem = plan.noSpaceCheck, limits.item
+		limitMemory(a.env, limits.item)
 		if plan.dryRun {
 			p, err := a.planExport(cmd.Context(), o)
 			return a.printPlan(p, err, t.json)

@@ -59,7 +59,7 @@ func (a *app) verifyCommand() *cobra.Command {
 			"the `MODE` for which all artifacts must be there (default that of the export; for a store auto, the most complete one)")
 		addBool(f, &v.o.Deep, "deep", "of a state directory: also SQLite's integrity check, and each table against its indexes")
 		v.trust.add(f)
-		v.in.limits.add(f)
+		v.in.limits.addBoth(f)
 	})
 	g.group(cmd, "Beside a node", v.live.add)
 	g.group(cmd, "How", v.how.add)

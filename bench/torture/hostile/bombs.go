@@ -67,7 +67,7 @@ func allBombs(exported []string) (list []bomb) {
 			}
 			return db.Exec("UPDATE snapshots SET compressedSnapshot=CAST(? AS BLOB)", packed)
 		})},
-		bomb{name: "long value of a key", kind: pipeline.KindStateDir, good: true, make: changedStore(func(db *stages.DB) error {
+		bomb{name: "long value of a key", kind: pipeline.KindStateDir, make: changedStore(func(db *stages.DB) error {
 			return db.Exec("UPDATE kvStore SET value=CAST(zeroblob(?) AS TEXT) WHERE key='v1.long'", int64(longValue))
 		})},
 		bomb{name: "long item", kind: pipeline.KindStateDir, make: changedStore(func(db *stages.DB) error {
