@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -367,5 +368,27 @@ func TestVerifyCancel(t *testing.T) {
 			}
 			cancel(nil)
 		}
+	}
+}
+
+// A file with room for very many pages that nothing leads to does not get a finding for each.
+func TestVerifyDeepManyFindings(t *testing.T) {
+	const pages = 20_000
+	state := testdata.Store(t, "tiny")
+	path := filepath.Join(state, stages.StoreFile)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary.BigEndian.PutUint32(content[28:], pages)
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, pages*4096); err != nil {
+		t.Fatal(err)
+	}
+	_, found := verified(t, VerifyOptions{StateDir: state, Deep: true})
+	if n := len(found); n != 10_001 || !strings.Contains(found[n-1], "it stops at 10000 findings") {
+		t.Errorf("%d findings", n)
 	}
 }
