@@ -194,32 +194,6 @@ func TestCopyTwoFaults(t *testing.T) {
 	}
 }
 
-// A full disk is an error of the target's, and the old store stays.
-func TestCopyDiskFull(t *testing.T) {
-	b := goodStore(t)
-	b.KV("large", strings.Repeat("v", 600<<10))
-	b.Close()
-	o := CopyOptions{StateDir: b.Dir, ToStateDir: oldStore(t)}
-	if err := syscall.Mount("tmpfs", o.ToStateDir, "tmpfs", 0, "size=256k"); err == nil {
-		defer syscall.Unmount(o.ToStateDir, 0)
-		if err := os.CopyFS(o.ToStateDir, os.DirFS(oldStore(t))); err != nil {
-			t.Fatal(err)
-		}
-	} else {
-		o.fs = &stages.FS{Before: func(op stages.Op) error {
-			if op.Kind == stages.OpWrite && op.Off > 100_000 {
-				return syscall.ENOSPC
-			}
-			return nil
-		}}
-	}
-	before := content(t, o.ToStateDir)
-	if _, err := Copy(context.Background(), o); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("error %v", err)
-	}
-	same(t, o.ToStateDir, before)
-}
-
 // busyStore has more spans open at once than little memory holds, a few large items, heaps and bundles, and rows of all sizes. With -short
 // there are as many heaps and bundles, an eighth as long.
 func busyStore(t *testing.T, vats, rounds, itemBytes int) string {

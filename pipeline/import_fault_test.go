@@ -263,36 +263,6 @@ func TestImportKilled(t *testing.T) {
 	}
 }
 
-// A full disk: a small tmpfs where we may mount one, and errors in its place everywhere.
-func TestImportDiskFull(t *testing.T) {
-	x := handMade()
-	for i := range 2000 {
-		x.data = append(x.data, line(fmt.Sprintf("kv.many%d", i), strings.Repeat("x", 500)))
-	}
-	o := ImportOptions{StateDir: oldStore(t), ExportDir: x.write(t)}
-	var fsys *stages.FS
-	if err := syscall.Mount("tmpfs", o.StateDir, "tmpfs", 0, "size=256k"); err == nil {
-		defer syscall.Unmount(o.StateDir, 0)
-		full := oldStore(t)
-		if err := os.CopyFS(o.StateDir, os.DirFS(full)); err != nil {
-			t.Fatal(err)
-		}
-	} else {
-		fsys = &stages.FS{Before: func(op stages.Op) error {
-			if op.Kind == stages.OpWrite && op.Off > 100_000 {
-				return syscall.ENOSPC
-			}
-			return nil
-		}}
-	}
-	before := content(t, o.StateDir)
-	_, err := importInto(context.Background(), o, fsys)
-	if !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("error %v", err)
-	}
-	same(t, o.StateDir, before)
-}
-
 // A heap that is packed beyond what is kept in memory goes through a temporary file, whose disk may be full too.
 func TestImportSpillFails(t *testing.T) {
 	t.Parallel()
