@@ -42,8 +42,8 @@ func countOps(t *testing.T, o ExportOptions) int64 {
 	return n.Load()
 }
 
-// eachFault runs a test for each store and each kind of target: a directory that is not there yet, and archives in one that is.
-func eachFault(t *testing.T, run func(t *testing.T, state string, options func() ExportOptions)) {
+// eachTarget runs a test for each store and each kind of target: a directory that is not there yet, and archives in one that is.
+func eachTarget(t *testing.T, run func(t *testing.T, state string, options func() ExportOptions)) {
 	for _, target := range []string{"export", "x.tar", "x.tar.zst"} {
 		for name, state := range faultStores(t) {
 			t.Run(name+" to "+target, func(t *testing.T) {
@@ -81,69 +81,9 @@ func faultStores(t *testing.T) map[string]string {
 	return map[string]string{"small": faultStore(t), "tiny1a": testdata.Store(t, "tiny1a"), "tinywal": testdata.Store(t, "tinywal")}
 }
 
-// Whichever operation fails, the export fails with that error, leaves nothing, and the store as it was.
-func TestExportFailsAtEachOperation(t *testing.T) {
-	eachFault(t, exportFailsAtEach)
-}
-
-func exportFailsAtEach(t *testing.T, state string, options func() ExportOptions) {
-	noLeaks(t)
-	before := dirContent(t, state)
-	ops := countOps(t, options())
-	tidied := true
-	if ops < 20 {
-		t.Fatalf("only %d operations", ops)
-	}
-	step := max(1, ops/40)
-	if testing.Short() {
-		step = max(1, ops/10)
-	}
-	for at := int64(1); at <= ops; at += step {
-		var n atomic.Int64
-		var failed atomic.Pointer[stages.Op]
-		o := options()
-		o.fs = &stages.FS{Before: func(op stages.Op) error {
-			if n.Add(1) != at {
-				return nil
-			}
-			failed.Store(&op)
-			return syscall.ENOSPC
-		}}
-		sum, err := Export(context.Background(), o)
-		op := failed.Load()
-		switch {
-		case op != nil && err == nil && op.Kind == stages.OpRemove && filepath.Dir(op.Path) == o.ExportDir:
-			if !strings.Contains(fmt.Sprint(sum.Warnings), op.Path) { // the export was whole by then
-				t.Errorf("operation %d, %+v, failed and nobody noticed", at, *op)
-			}
-			continue
-		case op == nil && err != nil: // this run needed fewer
-			t.Errorf("operation %d: %v", at, err)
-		case op != nil && err == nil && at > ops-20 && filepath.Dir(op.Path) == state:
-			tidied = false // the export was whole by then; what could not be removed stays
-			continue
-		case op != nil && err == nil:
-			t.Errorf("operation %d, %+v, failed and nobody noticed", at, *op)
-			continue
-		case err == nil:
-			continue
-		case filepath.Dir(op.Path) != state && !errors.Is(err, syscall.ENOSPC):
-			t.Errorf("operation %d, %+v: %v", at, *op, err)
-		}
-		cleared(t, o)
-	}
-	after := dirContent(t, state)
-	if !tidied {
-		after = slices.DeleteFunc(after, func(line string) bool { return strings.Contains(line, "-shm ") || strings.Contains(line, "-wal 0 ") })
-	}
-	if !slices.Equal(after, before) {
-		t.Errorf("the state directory has %q, before %q", after, before)
-	}
-}
-
 // Cancelled at any operation, an export ends with the cause, leaves nothing, and calls nothing damaged.
 func TestExportCancelledAtEachOperation(t *testing.T) {
-	eachFault(t, exportCancelledAtEach)
+	eachTarget(t, exportCancelledAtEach)
 }
 
 func exportCancelledAtEach(t *testing.T, _ string, options func() ExportOptions) {

@@ -66,16 +66,20 @@ func exportFaults(t *testing.T, name, target string, o ExportOptions) faulty {
 	}
 	return faulty{name, o.StateDir, func(t *testing.T) (func(*stages.FS) error, func(string, error, bool)) {
 		path := filepath.Join(t.TempDir(), target)
+		var warnings string
 		run := func(fsys *stages.FS) error {
 			o := to(path)
 			o.fs = fsys
-			_, err := Export(context.Background(), o)
+			sum, err := Export(context.Background(), o)
+			warnings = strings.Join(sum.Warnings, "\n")
 			return err
 		}
 		return run, func(what string, err error, cleaning bool) {
 			switch {
 			case err == nil && target == "export":
-				dropFolder(t, path, cleaning)
+				if dropFolder(t, path, cleaning) && !strings.Contains(warnings, path) {
+					t.Errorf("%s: left over, without a word: %q", what, warnings)
+				}
 				for _, diff := range testdata.CompareExports(path, whole) {
 					t.Errorf("%s: no error, and %s", what, diff)
 				}
@@ -264,17 +268,18 @@ func extractFaulty(t *testing.T, name, archive string, files []string, dir strin
 }
 
 // dropFolder removes the folder that a run left, with a warning, when all was in place and it could not be removed. It is empty.
-func dropFolder(t *testing.T, dir string, cleaning bool) {
+func dropFolder(t *testing.T, dir string, cleaning bool) (dropped bool) {
 	t.Helper()
 	folders, err := filepath.Glob(filepath.Join(dir, ".swingport-*"))
 	if err != nil || !cleaning {
-		return
+		return false
 	}
 	for _, folder := range folders {
 		if err := os.Remove(folder); err != nil {
 			t.Error(err)
 		}
 	}
+	return len(folders) > 0
 }
 
 // fault is one that is injected. harmless ones are to be gone on from, as if nothing had happened.
@@ -304,6 +309,11 @@ var faultKinds = map[stages.OpKind][]fault{
 	stages.OpWrite: {eio, enospc, eintr, {name: "half, then ENOSPC", err: half(syscall.ENOSPC)}, shortEIO, {name: "ENOSPC from then on", err: always(syscall.ENOSPC), stays: true}},
 	stages.OpOpen:  {eio, eintr, {name: "EMFILE", err: always(syscall.EMFILE)}}, stages.OpSync: {eio, enospc}, stages.OpSyncDir: {eio, enospc, eintr},
 	stages.OpRename: {eio, enospc}, stages.OpMkdir: {eio, enospc}, stages.OpLink: {eio, enospc}, stages.OpTruncate: {eio}, stages.OpRemove: {eio}, stages.OpLock: {eio, eintr},
+}
+
+// mustFail are the kinds of operations that nothing works without. What cannot be read or opened may be something that is only looked at.
+var mustFail = map[stages.OpKind]bool{
+	stages.OpWrite: true, stages.OpSync: true, stages.OpSyncDir: true, stages.OpRename: true, stages.OpMkdir: true, stages.OpLink: true, stages.OpTruncate: true,
 }
 
 // Whatever fails, at whatever operation: the error is that one, and says where; nothing is committed, or all of it; and nothing is left, no file, no
@@ -344,7 +354,7 @@ func faultStride(n int64) int64 {
 	case testing.Short():
 		return 1 + n/5
 	}
-	return 1 + n/50
+	return 1 + n/100
 }
 
 // faultPlaces counts the operations and the steps of a run without faults.
@@ -392,6 +402,9 @@ func opFaults(t *testing.T, f faulty, stride int64, counts map[string]int) {
 				}
 				counts[string(at.Kind)+" "+x.name]++
 				what = fmt.Sprintf("operation %d, %s %s, %s: %v", n, at.Kind, at.Path, x.name, err)
+				if err == nil && !x.harmless && mustFail[at.Kind] {
+					t.Errorf("%s: nobody noticed", what)
+				}
 				if err != nil && !x.harmless && !saysWhat(f.name, err, at, x) {
 					t.Errorf("%s: the error does not say what failed", what)
 				}

@@ -67,24 +67,6 @@ func checkOldOrNew(t *testing.T, stateDir, oldText, newText string) (isNew bool)
 	}
 }
 
-// Whatever operation on a file fails: either the import worked, or there is an error and the old store is there. Nothing else is left over,
-// unless it was the cleaning up that failed, and then the next import does it.
-func TestImportFaults(t *testing.T) {
-	t.Parallel()
-	o, fresh := template(t)
-	checkFaults(t, o, fresh, map[error]int64{syscall.EIO: 1, syscall.ENOSPC: 3})
-}
-
-// The same of an archive: of ours, and of one that is spooled in part.
-func TestImportFaultsOfArchives(t *testing.T) {
-	t.Parallel()
-	for name, o := range archiveTemplates(t) {
-		t.Run(name, func(t *testing.T) {
-			checkFaults(t, o, copies(t, o), map[error]int64{syscall.EIO: 1, syscall.ENOSPC: 7})
-		})
-	}
-}
-
 // archiveTemplates are imports of archives, over an old store.
 func archiveTemplates(t *testing.T) map[string]ImportOptions {
 	dir := handMade().write(t)
@@ -95,57 +77,6 @@ func archiveTemplates(t *testing.T) map[string]ImportOptions {
 	put(t, ours.Archive, string(own))
 	put(t, foreign.Archive, string(testdata.ForeignTar(t, dir, testdata.ForeignOptions{Prefix: "./"})))
 	return map[string]ImportOptions{"ours": ours, "foreign": foreign}
-}
-
-// checkFaults imports with a fault at each operation, or at each of so many.
-func checkFaults(t *testing.T, o ImportOptions, fresh func() ImportOptions, faults map[error]int64) {
-	t.Helper()
-	oldText := strings.Replace(dump(t, o.StateDir), "pragma journal_mode wal", "pragma journal_mode delete", 1)
-	newText := newDump(t)
-	for fault, step := range faults {
-		for n := int64(0); ; n += step {
-			o := fresh()
-			var count atomic.Int64
-			var failed atomic.Pointer[stages.Op]
-			fsys := &stages.FS{Before: func(op stages.Op) error {
-				if count.Add(1)-1 == n {
-					failed.Store(&op)
-					return fault
-				}
-				return nil
-			}}
-			_, err := importInto(context.Background(), o, fsys)
-			op := failed.Load()
-			if op == nil {
-				if err != nil {
-					t.Fatalf("no fault, and yet %v", err)
-				}
-				if n < 50 {
-					t.Errorf("an import of %d operations", n)
-				}
-				break
-			}
-			what := fmt.Sprintf("operation %d, %s %s: %v", n, op.Kind, op.Path, err)
-			if err != nil && fault == syscall.ENOSPC && !errors.Is(err, syscall.ENOSPC) && op.Kind != stages.OpOpen && op.Kind != stages.OpRead {
-				t.Errorf("%s: the error is no ENOSPC", what)
-			}
-			isNew := checkOldOrNew(t, o.StateDir, oldText, newText)
-			if err == nil && !isNew {
-				t.Fatalf("%s: no error, and no new store", what)
-			}
-			if left := leftovers(t, o.StateDir); left != "" && op.Kind != stages.OpRemove {
-				t.Fatalf("%s: left over: %s", what, left)
-			}
-			if n%10 == 0 {
-				if _, err := Import(context.Background(), o); err != nil {
-					t.Fatalf("%s: the next import: %v", what, err)
-				}
-				if left := leftovers(t, o.StateDir); left != "" {
-					t.Fatalf("%s: left over after the next import: %s", what, left)
-				}
-			}
-		}
-	}
 }
 
 // leftovers are the files that an import may not leave.
