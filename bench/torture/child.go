@@ -32,6 +32,7 @@ type job struct {
 	KeepOld bool
 	Writer  string
 	Reader  string
+	Resume  bool
 
 	Kill *killPoint // where the child kills itself
 	Ask  bool       // before each operation it waits for a byte on descriptor 3, having said on 4 which one
@@ -87,7 +88,7 @@ func (j job) run(ctx context.Context) (pipeline.Summary, error) {
 	switch j.Do {
 	case "export":
 		return pipeline.Export(ctx, pipeline.ExportOptions{
-			StateDir: j.State, ExportDir: j.Dir, Archive: j.Archive, Reader: j.Reader, Checksums: j.Dir != "",
+			StateDir: j.State, ExportDir: j.Dir, Archive: j.Archive, Reader: j.Reader, Checksums: j.Dir != "", Resume: j.Resume,
 			ArtifactMode: format.Archival, ExportDataMode: format.All,
 		})
 	case "import":

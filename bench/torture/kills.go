@@ -115,11 +115,11 @@ func killAll(ctx context.Context, o killOptions, work string) ([]*row, error) {
 }
 
 // kill does one trial. A broken promise is noted, and ends nothing.
-func (r *row) kill(ctx context.Context, name string, at *killPoint, after time.Duration) error {
-	result, err := r.try(ctx, name, at, after)
-	var b *broken
-	if errors.As(err, &b) {
-		r.broken = append(r.broken, b)
+func (r *row) kill(ctx context.Context, name string, b blow) error {
+	result, err := r.try(ctx, name, b)
+	var promise *broken
+	if errors.As(err, &promise) {
+		r.broken = append(r.broken, promise)
 		result = bad
 	} else if err != nil {
 		return err
@@ -128,7 +128,7 @@ func (r *row) kill(ctx context.Context, name string, at *killPoint, after time.D
 		r.outcomes = map[outcome]int{}
 	}
 	r.outcomes[result]++
-	if result != missed && at != nil && at.Torn {
+	if result != missed && b.at != nil && b.at.Torn {
 		r.torn++
 	}
 	return nil
@@ -171,13 +171,13 @@ func (r *row) run(ctx context.Context, stores *stores, dir string, rng *rand.Ran
 		return r.atRandom(ctx, rng)
 	}
 	for i, at := range points(r.ops, r.kills, rng) {
-		if err := r.kill(ctx, fmt.Sprintf("kill-%d", i), &at, 0); err != nil {
+		if err := r.kill(ctx, fmt.Sprintf("kill-%d", i), blow{at: &at}); err != nil {
 			return err
 		}
 	}
 	for i := 0; r.killed() < r.kills; i++ { // for those that came too late
 		at := at2point(r.ops, rng.IntN((len(r.ops)+1)/2))
-		if err := r.kill(ctx, fmt.Sprintf("kill-again-%d", i), &at, 0); err != nil {
+		if err := r.kill(ctx, fmt.Sprintf("kill-again-%d", i), blow{at: &at}); err != nil {
 			return err
 		}
 		if i > 20+r.kills {

@@ -31,8 +31,37 @@ func child(ctx context.Context, j job, dir string) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// do has a child do a job. killed is how it ended if that was by SIGKILL; after is when it gets that from here, 0 for never.
-func do(ctx context.Context, j job, dir string, after time.Duration) (s said, killed bool, err error) {
+// A strike is a SIGKILL from outside: some time after the beginning, or after the file at placed came to be there, or became another one. The
+// zero strike never comes.
+type strike struct {
+	after  time.Duration
+	placed string
+}
+
+// watch kills the process when its time has come, unless that ends before.
+func (k strike) watch(process *os.Process, ended <-chan struct{}) {
+	if k.placed != "" {
+		before, _ := os.Stat(k.placed) // nil: none
+		for {
+			if now, err := os.Stat(k.placed); err == nil && (before == nil || !os.SameFile(before, now)) {
+				break
+			}
+			select {
+			case <-ended:
+				return
+			case <-time.After(100 * time.Microsecond):
+			}
+		}
+	}
+	select {
+	case <-ended:
+	case <-time.After(k.after):
+		process.Kill() //nolint:errcheck // it has ended by itself
+	}
+}
+
+// do has a child do a job. killed is how it ended if that was by SIGKILL, its own or that of the strike.
+func do(ctx context.Context, j job, dir string, k strike) (s said, killed bool, err error) {
 	cmd, err := child(ctx, j, dir)
 	if err != nil {
 		return s, false, err
@@ -42,9 +71,10 @@ func do(ctx context.Context, j job, dir string, after time.Duration) (s said, ki
 	if err := cmd.Start(); err != nil {
 		return s, false, err
 	}
-	if after > 0 {
-		timer := time.AfterFunc(after, func() { cmd.Process.Kill() }) //nolint:errcheck // it has ended by itself
-		defer timer.Stop()
+	ended := make(chan struct{})
+	defer close(ended)
+	if k != (strike{}) {
+		go k.watch(cmd.Process, ended)
 	}
 	err = cmd.Wait()
 	if ctx.Err() != nil {

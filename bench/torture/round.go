@@ -164,7 +164,7 @@ func (r *round) inProcess(ctx context.Context) error {
 	if r.round%5 != 4 {
 		return nil
 	}
-	s, _, err := do(ctx, job{Do: "leaks", State: r.state, Dir: r.dir}, r.work, 0)
+	s, _, err := do(ctx, job{Do: "leaks", State: r.state, Dir: r.dir}, r.work, strike{})
 	if err == nil && s.Error != "" {
 		err = errors.New(s.Error)
 	}

@@ -48,6 +48,8 @@ func scenarios() (list []*scenario) {
 	export("to a directory, live", live, dir)
 	export("to a directory, damaged", damaged, dir)
 	export("to a directory, stale -wal", stale, job{Reader: "engine"})
+	export("to a directory, full -wal, --resume", full, job{Resume: true})
+	export("to a directory, live, --resume", live, job{Resume: true})
 	export("to .tar, idle", idle, tar)
 	export("to .tar.zst, live", live, zst)
 	export("to .tar.zst, full -wal", full, zst)
@@ -94,7 +96,7 @@ func (s *scenario) prepare(ctx context.Context, stores *stores, dir string) (err
 		}
 	}
 	began := time.Now()
-	if s.refused, _, err = do(ctx, t.job(), t.dir, 0); err != nil {
+	if s.refused, _, err = do(ctx, t.job(), t.dir, strike{}); err != nil {
 		return err
 	}
 	s.ops, s.took = s.refused.Ops, time.Since(began)
@@ -105,7 +107,7 @@ func (s *scenario) prepare(ctx context.Context, stores *stores, dir string) (err
 		if err := t.stopWriter(); err != nil {
 			return err
 		}
-		if s.refused, _, err = do(ctx, t.job(), t.dir, 0); err != nil {
+		if s.refused, _, err = do(ctx, t.job(), t.dir, strike{}); err != nil {
 			return err
 		}
 	}
@@ -152,7 +154,7 @@ func (s *scenario) makeInput(ctx context.Context) (err error) {
 	} else {
 		export.Dir = s.input
 	}
-	said, _, err := do(ctx, export, s.dir, 0)
+	said, _, err := do(ctx, export, s.dir, strike{})
 	if err == nil && said.Error != "" {
 		err = errors.New(said.Error)
 	}

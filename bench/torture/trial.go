@@ -100,8 +100,33 @@ func (t *trial) stopWriter() error {
 	return w.stop()
 }
 
-// try runs the job of a scenario with a kill: at an operation, or after a time. It looks at what is left, runs it again, and compares.
-func (s *scenario) try(ctx context.Context, name string, at *killPoint, after time.Duration) (result outcome, err error) {
+// placed is the file that is there, or another one, when the result is in place.
+func (t *trial) placed() string {
+	if t.s.replaces() {
+		return filepath.Join(t.state, stages.StoreFile)
+	}
+	return filepath.Join(t.state, t.s.whole())
+}
+
+// A blow is how one run is killed: by itself at an operation, or from outside after a time, from the beginning or since the result is in place.
+type blow struct {
+	at     *killPoint
+	after  time.Duration
+	placed bool
+}
+
+func (b blow) String() string {
+	switch {
+	case b.at != nil:
+		return b.at.String()
+	case b.placed:
+		return fmt.Sprintf("%v after the result was in place", b.after)
+	}
+	return fmt.Sprintf("after %v", b.after)
+}
+
+// try runs the job of a scenario with a kill. It looks at what is left, runs it again, and compares.
+func (s *scenario) try(ctx context.Context, name string, b blow) (result outcome, err error) {
 	t, err := s.newTrial(ctx, name)
 	if err != nil {
 		return "", err
@@ -113,8 +138,12 @@ func (s *scenario) try(ctx context.Context, name string, at *killPoint, after ti
 		defer func() { err = errors.Join(err, t.stopWriter()) }()
 	}
 	j := t.job()
-	j.Kill = at
-	_, killed, err := do(ctx, j, t.dir, after)
+	j.Kill = b.at
+	k := strike{after: b.after}
+	if b.placed {
+		k.placed = t.placed()
+	}
+	_, killed, err := do(ctx, j, t.dir, k)
 	if err != nil {
 		return "", err
 	}
@@ -129,11 +158,7 @@ func (s *scenario) try(ctx context.Context, name string, at *killPoint, after ti
 		return "", err
 	}
 	if lines != nil {
-		when := fmt.Sprintf("after %v", after)
-		if at != nil {
-			when = at.String()
-		}
-		return result, &broken{s.name, when, t.dir, lines}
+		return result, &broken{s.name, b.String(), t.dir, lines}
 	}
 	return result, os.RemoveAll(t.dir)
 }
@@ -152,7 +177,7 @@ func (t *trial) left(ctx context.Context, again bool) (result outcome, lines []s
 	if lines != nil || !again {
 		return result, lines, nil
 	}
-	said, killed, err := do(ctx, t.job(), t.dir, 0)
+	said, killed, err := do(ctx, t.job(), t.dir, strike{})
 	if err != nil || killed {
 		return result, nil, errors.Join(err, ctx.Err())
 	}
@@ -231,6 +256,9 @@ func (t *trial) saidAgain(again said, result outcome, temporary []string) (lines
 		lines = append(lines, fmt.Sprintf("the export is there, and the second run says %q", again.Error))
 	case !exists && (again.Error == "") != (t.s.refused.Error == ""):
 		lines = append(lines, fmt.Sprintf("the second run says %q", again.Error))
+	}
+	if t.s.job.Resume {
+		temporary = nil // it goes on with them
 	}
 	for _, name := range temporary {
 		if !slices.ContainsFunc(again.Warnings, func(w string) bool { return strings.Contains(w, name) }) {
