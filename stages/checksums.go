@@ -92,5 +92,8 @@ func parseChecksum(line string) (name string, sum [sha256.Size]byte, ok bool) {
 	if escaped {
 		name = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r").Replace(name)
 	}
-	return strings.TrimPrefix(name, "./"), sum, true
+	for strings.HasPrefix(name, "./") {
+		name = name[len("./"):]
+	}
+	return name, sum, name != ""
 }

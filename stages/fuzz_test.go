@@ -29,6 +29,8 @@ var sumSeeds = []struct {
 	{strings.Repeat("0", 64) + " a\n", false},
 	{strings.Repeat("g", 64) + "  a\n", false},
 	{strings.Repeat("0", 64) + "  \n", false},
+	{strings.Repeat("0", 64) + "  ./\n", false},
+	{strings.Repeat("0", 64) + "  ././/a\n" + strings.Repeat("0", 64) + "  ./.\n", true},
 	{strings.Repeat("0", 70000), false},
 	{"\n" + strings.Repeat("0", 64) + "  a\n", false},
 }
