@@ -101,6 +101,11 @@ func exportFaults(t *testing.T, name, target string, o ExportOptions) faulty {
 func replaceFaults(t *testing.T, name, source, newText string, run func(stateDir string, fsys *stages.FS) error) faulty {
 	old := oldStore(t)
 	commits(t, old)
+	return changeFaults(t, name, source, old, newText, run)
+}
+
+// changeFaults is of a command that makes another store of the one in a state directory.
+func changeFaults(t *testing.T, name, source, old, newText string, run func(stateDir string, fsys *stages.FS) error) faulty {
 	oldText := strings.Replace(dump(t, old), "pragma journal_mode wal", "pragma journal_mode delete", 1)
 	before := content(t, old)
 	return faulty{name, source, func(t *testing.T) (func(*stages.FS) error, func(string, error, bool)) {
@@ -165,6 +170,18 @@ func importFaults(t *testing.T) (list []faulty) {
 			return err
 		}))
 	}
+	old := lost(t, "DELETE FROM transcriptSpans WHERE startPos = 0")
+	repair := func(stateDir string, fsys *stages.FS) error {
+		o := repairOptions(stateDir, dir, 1000)
+		o.Workers = 2
+		_, err := importInto(context.Background(), o, fsys)
+		return err
+	}
+	repaired := t.TempDir()
+	if err := errors.Join(os.CopyFS(repaired, os.DirFS(old)), repair(repaired, nil)); err != nil {
+		t.Fatal(err)
+	}
+	list = append(list, changeFaults(t, "import of metadata", dir, old, dump(t, repaired), repair))
 	slices.SortFunc(list, func(a, b faulty) int { return strings.Compare(a.name, b.name) })
 	return list
 }
