@@ -20,7 +20,10 @@ func smallDisk(t *testing.T, bytes int) (dir string, grow func()) {
 	t.Helper()
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, fmt.Sprint("size=", bytes)); err != nil {
-		t.Skip("no tmpfs can be mounted here, which takes root: ", err, "; TestFaults injects ENOSPC everywhere")
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip("NOT RUN, since no tmpfs can be mounted here, which takes root; with CI=true that is a failure: ", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(disk, 0); err != nil {
