@@ -15,32 +15,6 @@ import (
 	"swingport/testdata"
 )
 
-// smallDisk is a tmpfs that has room for so many bytes; grow gives it more. It is no directory to be replaced, but has one.
-func smallDisk(t *testing.T, bytes int) (dir string, grow func()) {
-	t.Helper()
-	disk := t.TempDir()
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, fmt.Sprint("size=", bytes)); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip("NOT RUN, since no tmpfs can be mounted here, which takes root; with CI=true that is a failure: ", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	dir = filepath.Join(disk, "dir")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir, func() {
-		if err := syscall.Mount("tmpfs", disk, "tmpfs", syscall.MS_REMOUNT, "size=64m"); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // A disk that is full for real, in the middle of any command, for its result or for its temporary files: the error says so and names a file, what was
 // there is as it was, and nothing else is there. With room it works.
 func TestDiskFull(t *testing.T) {
@@ -142,7 +116,11 @@ func TestDiskFull(t *testing.T) {
 		}, false, func(t *testing.T, dir string) { sameFiles(t, filepath.Join(dir, "x")) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir, grow := smallDisk(t, room)
+			disk, grow := testdata.SmallDisk(t, room)
+			dir := filepath.Join(disk, "dir") // the disk itself cannot be replaced
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
 			if c.old {
 				if err := os.CopyFS(dir, os.DirFS(oldStore(t))); err != nil {
 					t.Fatal(err)
