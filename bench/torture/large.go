@@ -23,10 +23,10 @@ type shape struct {
 
 var shapes = []shape{
 	{name: "10g", store: []string{"--size=10G"}},
-	{name: "span", store: []string{"--size=20M", "--span-bytes=300M"}, small: []string{"--size=2M", "--span-bytes=20M"}},
-	{name: "heap", store: []string{"--size=20M", "--heap-bytes=700M"}, small: []string{"--size=2M", "--heap-bytes=20M"}},
-	{name: "item", store: []string{"--size=20M", "--item-bytes=50M"}, small: []string{"--size=2M", "--item-bytes=8M"}, maxItem: "64MiB"},
-	{name: "spans", store: []string{"--size=20M", "--spans=1000000"}, small: []string{"--size=2M", "--spans=5000"}},
+	{name: "span", store: []string{"--size=20M", "--span-bytes=300M"}, small: []string{"--size=2M", "--span-bytes=6M"}},
+	{name: "heap", store: []string{"--size=20M", "--heap-bytes=700M"}, small: []string{"--size=2M", "--heap-bytes=6M"}},
+	{name: "item", store: []string{"--size=20M", "--item-bytes=50M"}, small: []string{"--size=2M", "--item-bytes=4M"}, maxItem: "64MiB"},
+	{name: "spans", store: []string{"--size=20M", "--spans=1000000"}, small: []string{"--size=2M", "--spans=2000"}},
 	{name: "vats", store: []string{"--size=200M", "--vats=2000"}, small: []string{"--size=2M", "--vats=100"}},
 }
 
