@@ -71,8 +71,8 @@ func openWaiting(ctx context.Context, path string, mode os.FileMode, fsys *FS) (
 		return o.f, o.err
 	case <-ctx.Done():
 	}
-	// Being its other end for a moment lets the open return, once that waits.
-	for {
+	// Being its other end for a moment lets the open return, once that waits. Where the name is gone nothing does, and it is left alone.
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
 		if w, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
 			w.Close()
 		}
@@ -85,6 +85,7 @@ func openWaiting(ctx context.Context, path string, mode os.FileMode, fsys *FS) (
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+	return nil, context.Cause(ctx)
 }
 
 // newInput reads r, and closes it at the end if it is ours.

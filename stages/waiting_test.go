@@ -86,20 +86,35 @@ func TestPipeWaitingEnds(t *testing.T) {
 		return nil
 	}}
 	why := errors.New("enough")
-	ctx, cancel := context.WithCancelCause(context.Background())
-	cancel(why)
-	ended := make(chan error, 1)
-	go func() {
-		_, err := OpenInput(ctx, path, nil, late, nil)
-		ended <- err
-	}()
-	select {
-	case err := <-ended:
-		if err != why {
-			t.Error(err)
+	for _, moment := range []time.Duration{0, 50 * time.Millisecond} {
+		for _, gone := range []bool{false, true} {
+			ctx, cancel := context.WithCancelCause(context.Background())
+			ended := make(chan error, 1)
+			go func() {
+				_, err := OpenInput(ctx, path, nil, late, nil)
+				ended <- err
+			}()
+			time.Sleep(moment)
+			if gone {
+				if err := os.Rename(path, path+".gone"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cancel(why)
+			select {
+			case err := <-ended:
+				if err != why && !(gone && moment == 0 && errors.Is(err, os.ErrNotExist)) {
+					t.Errorf("after %v, gone %v: %v", moment, gone, err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("after %v, gone %v: it waits for somebody to write", moment, gone)
+			}
+			if gone {
+				if err := os.Rename(path+".gone", path); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("it waits for somebody to write")
 	}
 }
 
