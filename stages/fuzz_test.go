@@ -24,6 +24,7 @@ var sumSeeds = []struct {
 	{strings.Repeat("0", 64) + "  a\n" + strings.Repeat("F", 64) + " *./b\n", true},
 	{`\` + strings.Repeat("1", 64) + `  a\nb\\c` + "\n", true},
 	{strings.Repeat("2", 64) + "  " + strings.Repeat("x", 60000), true},
+	{`\` + strings.Repeat("3", 64) + "  a\\\r\r", true},
 	{"", false},
 	{strings.Repeat("0", 63) + "  a\n", false},
 	{strings.Repeat("0", 64) + " a\n", false},

@@ -364,8 +364,8 @@ func (d *DirSink) writeSums(eachName func(func(name, file string) error) error, 
 
 // sumLine is a line of SHA256SUMS: a backslash in front says that the name is escaped, as a newline in it has to be.
 func sumLine(sum [32]byte, name string) string {
-	if strings.Contains(name, "\n") {
-		return fmt.Sprintf("\\%x  %s\n", sum, strings.NewReplacer("\\", "\\\\", "\n", "\\n").Replace(name))
+	if strings.Contains(name, "\n") || strings.HasSuffix(name, "\r") {
+		return fmt.Sprintf("\\%x  %s\n", sum, strings.NewReplacer("\\", "\\\\", "\n", "\\n", "\r", "\\r").Replace(name))
 	}
 	return fmt.Sprintf("%x  %s\n", sum, name)
 }
