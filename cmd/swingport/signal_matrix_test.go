@@ -97,21 +97,23 @@ func TestSignalsAtAnyMoment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fifo := at("fifo")
-	if err := unix.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
+	fifo := func(name string) string { // one for each command: they run side by side
+		if err := unix.Mkfifo(at(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return at(name)
 	}
 	for _, c := range []signalled{
 		{name: "export", args: "export --artifact-mode archival --export-data-mode all --state-dir " + state + " --export-dir $OUT/new"},
 		{name: "export to an archive", args: "export --state-dir " + state + " -o $OUT/a.tar.zst"},
 		{name: "export to a pipe nobody reads", args: "export --format tar -o - --state-dir " + state, stdout: unread, waits: true},
-		{name: "export to a fifo nobody opens", args: "export -o " + fifo + " --state-dir " + state, waits: true},
+		{name: "export to a fifo nobody opens", args: "export -o " + fifo("unread") + " --state-dir " + state, waits: true},
 		{name: "import", args: "import --state-dir $OUT/state --export-dir " + at("export")},
 		{name: "import of pages", args: "import --writer pages --state-dir $OUT/state --export-dir " + at("export")},
 		{name: "import of an archive", args: "import --state-dir $OUT/state -i " + at("a.tar.zst")},
 		{name: "import of somebody else's", args: "import --state-dir $OUT/state -i " + at("foreign.tar")},
 		{name: "import of half a stream", args: "import --state-dir $OUT/state -i -", stdin: silent(archive[:len(archive)/2]), waits: true},
-		{name: "import of a fifo", args: "import --state-dir $OUT/state -i " + fifo, waits: true},
+		{name: "import of a fifo", args: "import --state-dir $OUT/state -i " + fifo("unwritten"), waits: true},
 		{name: "copy", args: "copy --to-state-dir $OUT/state --state-dir " + state},
 		{name: "verify", args: "verify --deep " + state},
 		{name: "verify of half a stream", args: "verify -", stdin: silent(archive[:len(archive)/2]), waits: true},
