@@ -43,7 +43,8 @@ func Build(tb testing.TB, pragmas ...string) *Builder {
 // Open opens the store in a directory for changes; a missing one is made, without tables.
 func Open(tb testing.TB, dir string) *Builder {
 	tb.Helper()
-	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.Join(dir, StoreFile)}
+	// Whoever closes a store with a log has it to himself for a moment.
+	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.Join(dir, StoreFile), RawQuery: "_pragma=busy_timeout(5000)"}
 	db, err := sql.Open("sqlite", u.String())
 	if err != nil {
 		tb.Fatal(err)
