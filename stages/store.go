@@ -97,6 +97,9 @@ func (s *Store) find(stateDir string) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%w: %s is no regular file", ErrNotStore, s.path)
 	}
+	if info.Size() == 0 { // beside which the engine would remove a log
+		return fmt.Errorf("%w: %s is empty", ErrNotStore, s.path)
+	}
 	// The engine keeps its log beside the file itself, not beside a link to it.
 	if info, err = os.Lstat(s.path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		s.path, err = filepath.EvalSymlinks(s.path)

@@ -234,7 +234,7 @@ func TestNoStores(t *testing.T) {
 		{"a file", filepath.Join(plain, StoreFile), ErrNoStore, "must be an existing directory"},
 		{"nothing", t.TempDir(), ErrNoStore, StoreFile},
 		{"a folder", folder, ErrNotStore, "no regular file"},
-		{"empty", file(""), ErrNotStore, "no table kvStore"},
+		{"empty", file(""), ErrNotStore, "is empty"},
 		{"short", plain, ErrNotStore, "not a database"},
 		{"noise", file(strings.Repeat("no database ", 1000)), ErrNotStore, "not a database"},
 		{"no kvStore", none.Dir, ErrNotStore, "no table kvStore"},
