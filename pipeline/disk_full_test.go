@@ -15,10 +15,8 @@ import (
 	"swingport/testdata"
 )
 
-// A disk that is full for real, in the middle of any command, for its result or for its temporary files: the error says so and names a file, what was
-// there is as it was, and nothing else is there. With room it works.
-func TestDiskFull(t *testing.T) {
-	const room = 512 << 10
+// bulkyStore has more than the small disk of TestDiskFull can take, of all kinds.
+func bulkyStore(t *testing.T) string {
 	b := goodStore(t)
 	rng := rand.New(rand.NewPCG(1, 2))
 	text := func(n int) string {
@@ -39,9 +37,51 @@ func TestDiskFull(t *testing.T) {
 		b.Heap(vat, 30, true, []byte(text(200<<10)))
 	}
 	b.Close()
+	return b.Dir
+}
+
+// diskUser is a command that fills a disk.
+type diskUser struct {
+	name  string
+	run   func(dir string) error
+	old   bool                           // there is a store in dir
+	check func(t *testing.T, dir string) // of the result; nil where it is not in dir
+}
+
+// fill runs the command on a small disk, and again when there is room.
+func (c diskUser) fill(t *testing.T) {
+	disk, grow := testdata.SmallDisk(t, 512<<10)
+	dir := filepath.Join(disk, "dir") // the disk itself cannot be replaced
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if c.old {
+		if err := os.CopyFS(dir, os.DirFS(oldStore(t))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := content(t, dir)
+	err := c.run(dir)
+	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
+		t.Errorf("error %v", err)
+	}
+	same(t, dir, before)
+	grow()
+	if err := c.run(dir); err != nil {
+		t.Fatalf("with room: %v", err)
+	}
+	if c.check != nil {
+		c.check(t, dir)
+	}
+}
+
+// A disk that is full for real, in the middle of any command, for its result or for its temporary files: the error says so, what was there is as it
+// was, and nothing else is there. With room it works.
+func TestDiskFull(t *testing.T) {
+	state := bulkyStore(t)
 	whole, archives := filepath.Join(t.TempDir(), "whole"), t.TempDir()
 	exportTo := func(o ExportOptions) error {
-		o.StateDir, o.ArtifactMode, o.ExportDataMode, o.NoSpaceCheck, o.openSpans = b.Dir, format.Archival, format.All, true, 1
+		o.StateDir, o.ArtifactMode, o.ExportDataMode, o.NoSpaceCheck, o.openSpans = state, format.Archival, format.All, true, 1
 		_, err := Export(context.Background(), o)
 		return err
 	}
@@ -55,7 +95,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, foreign, string(testdata.ForeignTar(t, whole, testdata.ForeignOptions{Reverse: true})))
-	stored, _, err := runCopy(t, CopyOptions{StateDir: b.Dir})
+	stored, _, err := runCopy(t, CopyOptions{StateDir: state})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,12 +112,7 @@ func TestDiskFull(t *testing.T) {
 		}
 	}
 	elsewhere := t.TempDir()
-	for _, c := range []struct {
-		name  string
-		run   func(dir string) error
-		old   bool // there is a store in dir
-		check func(t *testing.T, dir string)
-	}{
+	for _, c := range []diskUser{
 		{"export", func(dir string) error { return exportTo(ExportOptions{ExportDir: filepath.Join(dir, "x")}) }, false,
 			func(t *testing.T, dir string) { sameFiles(t, filepath.Join(dir, "x")) }},
 		{"export to tar", func(dir string) error { return exportTo(ExportOptions{Archive: filepath.Join(dir, "x.tar")}) }, false, nil},
@@ -107,7 +142,7 @@ func TestDiskFull(t *testing.T) {
 			return importFrom(ImportOptions{StateDir: filepath.Join(t.TempDir(), "x"), Archive: "-", Stdin: f, TempDir: dir})
 		}, false, nil},
 		{"copy", func(dir string) error {
-			_, err := Copy(context.Background(), CopyOptions{StateDir: b.Dir, ToStateDir: dir, NoSpaceCheck: true})
+			_, err := Copy(context.Background(), CopyOptions{StateDir: state, ToStateDir: dir, NoSpaceCheck: true})
 			return err
 		}, true, sameStore},
 		{"extract", func(dir string) error {
@@ -115,30 +150,6 @@ func TestDiskFull(t *testing.T) {
 			return err
 		}, false, func(t *testing.T, dir string) { sameFiles(t, filepath.Join(dir, "x")) }},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			disk, grow := testdata.SmallDisk(t, room)
-			dir := filepath.Join(disk, "dir") // the disk itself cannot be replaced
-			if err := os.Mkdir(dir, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if c.old {
-				if err := os.CopyFS(dir, os.DirFS(oldStore(t))); err != nil {
-					t.Fatal(err)
-				}
-			}
-			before := content(t, dir)
-			err := c.run(dir)
-			if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
-				t.Errorf("error %v", err)
-			}
-			same(t, dir, before)
-			grow()
-			if err := c.run(dir); err != nil {
-				t.Fatalf("with room: %v", err)
-			}
-			if c.check != nil {
-				c.check(t, dir)
-			}
-		})
+		t.Run(c.name, c.fill)
 	}
 }

@@ -111,19 +111,14 @@ func (a *app) refuseTerminal(name string) error {
 // limitFlags raise what an archive may ask for.
 type limitFlags struct{ item, window int64 }
 
-const (
-	maxItemOfImport = stages.DefaultMaxItem
-	maxItemOfExport = stages.DefaultStoreItem
-)
-
 func (l *limitFlags) add(f *pflag.FlagSet) {
-	l.addItem(f, humanize.IBytes(maxItemOfImport))
+	l.addItem(f, humanize.IBytes(stages.DefaultMaxItem))
 	l.addWindow(f)
 }
 
 // addBoth is add for a command that reads stores too.
 func (l *limitFlags) addBoth(f *pflag.FlagSet) {
-	l.addItem(f, humanize.IBytes(maxItemOfImport)+", of a store "+humanize.IBytes(maxItemOfExport))
+	l.addItem(f, humanize.IBytes(stages.DefaultMaxItem)+", of a store "+humanize.IBytes(stages.DefaultStoreItem))
 	l.addWindow(f)
 }
 

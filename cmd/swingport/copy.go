@@ -10,6 +10,7 @@ import (
 
 	"swingport/format"
 	"swingport/pipeline"
+	"swingport/stages"
 )
 
 const copyLong = `Make a new store of what another one has: an export and an import in one, with
@@ -64,7 +65,7 @@ func (a *app) copyCommand() *cobra.Command {
 		addValue(f, &o.CheckBlockHeight, parseHeight, "check-block-height", "fail unless the store is at height `N`, if that is not 0")
 		addBool(f, &o.NoCheck, "no-check", "leave out the final quick_check of the new database")
 		plan.add(f)
-		l.addItem(f, humanize.IBytes(maxItemOfImport))
+		l.addItem(f, humanize.IBytes(stages.DefaultMaxItem))
 	})
 	g.group(cmd, "Beside a node", live.add)
 	g.group(cmd, "How", func(f *pflag.FlagSet) {

@@ -9,6 +9,7 @@ import (
 
 	"swingport/format"
 	"swingport/pipeline"
+	"swingport/stages"
 )
 
 const exportLong = `Export a swing-store to a directory, as Agoric's export-kernel-db does: a
@@ -104,7 +105,7 @@ func (a *app) exportCommand() *cobra.Command {
 		addValue(f, &t.checkHeight, parseHeight, "check-block-height", "fail unless the store is at height `N`, if that is not 0")
 		addBool(f, &o.NoVerify, "no-verify", "export what does not match its hash too, and say so at the end; completeness is checked all the same")
 		plan.add(f)
-		limits.addItem(f, humanize.IBytes(maxItemOfExport))
+		limits.addItem(f, humanize.IBytes(stages.DefaultStoreItem))
 	})
 	g.group(cmd, "Beside a node", live.add)
 	g.group(cmd, "How", func(f *pflag.FlagSet) {
