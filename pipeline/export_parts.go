@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -225,7 +226,7 @@ func (x *export) summary() Summary {
 		s.ArchiveBytes = a.target.Bytes()
 	}
 	s.Defects = append([]string{}, x.defects.list...)
-	s.Warnings = append(append([]string{}, x.check.Warnings()...), x.plan.Untiled()...)
+	s.Warnings = slices.Concat([]string{}, x.check.Warnings(), x.plan.Untiled(), x.sorter.Lost())
 	if x.genesis != nil {
 		var err error
 		if s.GenesisHash, err = x.genesis.Sum(); err != nil {

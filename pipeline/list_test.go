@@ -134,15 +134,22 @@ func TestListErrors(t *testing.T) {
 	}
 	cut := filepath.Join(t.TempDir(), "cut")
 	put(t, cut, string(packed[:len(packed)/2]))
+	plain, err := os.ReadFile(packExport(t, testdata.ArchiveOptions{}).path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(t.TempDir(), "another height")
+	put(t, other, strings.Replace(string(plain), "1234567", "1234568", 1))
 	broken := errors.New("broken")
 	for text, o := range map[string]ListOptions{
-		"is a state directory": {Path: testdata.Store(t, "tiny")},
-		"holds neither":        {Path: t.TempDir()},
-		"no such file":         {Path: cut + ".none"},
-		"truncated":            {Path: cut},
-		"broken":               {Path: p.path, Each: func(ListEntry) error { return broken }},
-		"temporary files":      {Path: p.path, TempDir: cut},
-		"standard input":       {Path: "-"},
+		"is a state directory":   {Path: testdata.Store(t, "tiny")},
+		"holds neither":          {Path: t.TempDir()},
+		"no such file":           {Path: cut + ".none"},
+		"truncated":              {Path: cut},
+		"swingport-archive.json": {Path: other},
+		"broken":                 {Path: p.path, Each: func(ListEntry) error { return broken }},
+		"temporary files":        {Path: p.path, TempDir: cut},
+		"standard input":         {Path: "-"},
 	} {
 		if _, err := List(t.Context(), o); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%s: %v", text, err)

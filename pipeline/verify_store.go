@@ -248,12 +248,9 @@ func (x *verifyStore) exportData(ctx context.Context) error {
 	if asked {
 		x.data = dataHasher{sum: sha256.New(), genesis: x.o.Trust.genesis()}
 	}
-	var odd, size int64
+	var size int64
 	err := x.sorter.Merge(ctx, func(r stages.Row) error {
 		size += int64(format.KVSize(r.A, r.B))
-		if r.B.Type != format.Text {
-			odd++
-		}
 		if asked {
 			x.data.row(r)
 		}
@@ -263,8 +260,8 @@ func (x *verifyStore) exportData(ctx context.Context) error {
 		err = stages.EachMetadataLine(ctx, x.store, x.data.add)
 		x.data.whole = err == nil
 	}
-	if odd > 0 {
-		x.warn(fmt.Sprintf("kvStore has %d values that are no text: what is exported of them cannot be imported", odd))
+	for _, text := range x.sorter.Lost() {
+		x.warn(text)
 	}
 	x.bytes.Add(size)
 	return err

@@ -139,6 +139,28 @@ func (d *DB) cannotLock() error {
 	return &fs.PathError{Op: "lock", Path: d.path, Err: syscall.Errno((*lib.TunixFile)(ptr(f.file)).FlastErrno)}
 }
 
+// lockAlone takes the lock that nobody has beside anybody else, who has the database open and has read of it; ok is false where it cannot be had.
+// The database is not read for it.
+func (d *DB) lockAlone() (unlock func(), ok bool) {
+	f, err := d.openFile(lib.SQLITE_FCNTL_FILE_POINTER)
+	if err != nil {
+		return nil, false
+	}
+	methods := (*lib.Tsqlite3_io_methods)(ptr((*lib.Tsqlite3_file)(ptr(f.file)).FpMethods))
+	lock := call[func(*libc.TLS, uintptr, int32) int32](methods.FxLock)
+	unlock = func() {
+		call[func(*libc.TLS, uintptr, int32) int32](methods.FxUnlock)(f.tls, f.file, lib.SQLITE_LOCK_NONE)
+		f.close()
+	}
+	for _, level := range []int32{lib.SQLITE_LOCK_SHARED, lib.SQLITE_LOCK_EXCLUSIVE} {
+		if lock(f.tls, f.file, level) != lib.SQLITE_OK {
+			unlock()
+			return nil, false
+		}
+	}
+	return unlock, true
+}
+
 // moved reports whether the database is no longer the file that its path names.
 func (d *DB) moved() bool {
 	d.mu.Lock()

@@ -22,6 +22,8 @@ type KVSorter struct {
 	// Count adds up the lengths of the lines, for Size.
 	Count bool
 	size  atomic.Int64
+
+	nulls, notText int64 // values that Merge passed on
 }
 
 // The sizes of a sort: rows come in arenas; a worker sorts a run when it has sortRun bytes of them. Budget: each worker's run, and what is kept
@@ -99,8 +101,26 @@ func (k *KVSorter) Merge(ctx context.Context, f func(Row) error) error {
 			return fmt.Errorf("kvStore has two rows of key %q: %w", format.AppendText(nil, r.A), ErrDamaged)
 		}
 		first, last = false, append(last[:0], r.A...)
+		switch r.B.Type {
+		case format.Text:
+		case format.Null:
+			k.nulls++
+		default:
+			k.notText++
+		}
 		return f(r)
 	})
+}
+
+// Lost says, after Merge, which values no import brings back from their lines in the export data, as the reference writes them.
+func (k *KVSorter) Lost() (warnings []string) {
+	if k.notText > 0 {
+		warnings = append(warnings, fmt.Sprintf("kvStore has values that are no text (%d): no import takes their export data", k.notText))
+	}
+	if k.nulls > 0 {
+		warnings = append(warnings, fmt.Sprintf("kvStore has values that are NULL (%d): an import leaves their keys out", k.nulls))
+	}
+	return warnings
 }
 
 // kvRun is rows in arenas.

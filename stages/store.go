@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"modernc.org/libc"
 	lib "modernc.org/sqlite/lib"
 
 	"swingport/format"
@@ -346,9 +345,9 @@ func (s *Store) Close() error {
 // madeBeside has the paths of the -wal and -shm files that stores of this process made by being opened.
 var madeBeside sync.Map
 
-// tidy removes the -wal and -shm that opening made, if nobody else has the store open by now: the exclusive lock shows that. Where somebody
-// has, or they cannot be removed, they stay: to any reader they mean the same as none. The last of several stores of this process removes
-// what the first one made.
+// tidy removes the -wal and -shm that opening made, if nobody else has the store open by now, which a lock shows that no reading needs to come
+// before: the database may be damaged. Where somebody has, or they cannot be removed, they stay: to any reader they mean the same as none. The
+// last of several stores of this process removes what the first one made.
 func (s *Store) tidy() {
 	var made []string
 	for _, path := range []string{s.path + "-wal", s.path + "-shm"} {
@@ -364,12 +363,11 @@ func (s *Store) tidy() {
 		return
 	}
 	defer db.Close()
-	db.noCheckpointOnClose()
-	for _, sql := range []string{"PRAGMA locking_mode=EXCLUSIVE", "BEGIN EXCLUSIVE"} {
-		if err := db.Exec(sql); err != nil {
-			return
-		}
+	unlock, ok := db.lockAlone()
+	if !ok {
+		return
 	}
+	defer unlock()
 	for _, path := range made {
 		if info, err := os.Stat(path); err == nil && info.Size() > 0 && path == s.path+"-wal" {
 			continue // a node wrote to it meanwhile
@@ -378,15 +376,6 @@ func (s *Store) tidy() {
 			madeBeside.Delete(path)
 		}
 	}
-}
-
-// noCheckpointOnClose keeps the last connection from writing the log back and removing it.
-func (d *DB) noCheckpointOnClose() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	va := libc.NewVaList(int32(1), uintptr(0))
-	lib.Xsqlite3_db_config(d.tls, d.db, lib.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, va)
-	libc.Xfree(d.tls, va)
 }
 
 // Odd says why a sweep cannot read the store; "" where it can.
