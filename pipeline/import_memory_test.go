@@ -28,7 +28,7 @@ func TestLargeImport(t *testing.T) {
 	if stateDir == "" {
 		return
 	}
-	debug.SetMemoryLimit(224 << 20)
+	debug.SetMemoryLimit(HeapLimit)
 	debug.SetGCPercent(50)
 	_, err := Import(context.Background(), ImportOptions{StateDir: stateDir, Archive: "-", Stdin: os.Stdin, Workers: 16})
 	status, readErr := os.ReadFile("/proc/self/status")

@@ -178,6 +178,10 @@ func checkTempDir(dir string) error {
 	return nil
 }
 
+// HeapLimit is what [runtime/debug.SetMemoryLimit] gets for a process that promises 300 MiB, in bytes: an allocation of the largest item can pass it
+// while the garbage of others is being collected, and the engine's memory comes on top.
+const HeapLimit = 208 << 20
+
 // MaxWorkers bounds what the workers' buffers take; a single reader or writer is the limit long before.
 const MaxWorkers = 16
 

@@ -77,7 +77,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, environ []string) *app {
 // allows is with the engine once, outside of Go's heap.
 func limitMemory(env map[string]string, maxItem int64) {
 	if env["GOMEMLIMIT"] == "" {
-		debug.SetMemoryLimit(224<<20 - min(max(maxItem-stages.DefaultMaxItem, 0), 64<<20))
+		debug.SetMemoryLimit(pipeline.HeapLimit - min(max(maxItem-stages.DefaultMaxItem, 0), 64<<20))
 	}
 	if env["GOGC"] == "" {
 		debug.SetGCPercent(50)

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"swingport/bench/measure"
+	"swingport/pipeline"
 )
 
 // memoryLimit is the most that any command may have resident, in bytes.
@@ -143,7 +144,7 @@ func runCell(ctx context.Context, arg string, stdout io.Writer) error {
 		return err
 	}
 	// As the command does, see limitMemory there.
-	debug.SetMemoryLimit(224 << 20)
+	debug.SetMemoryLimit(pipeline.HeapLimit)
 	debug.SetGCPercent(50)
 	t, err := c.run(ctx, func(what string) { fmt.Fprintln(stdout, what) })
 	if err != nil {
