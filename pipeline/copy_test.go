@@ -202,8 +202,11 @@ var copyOddities = map[string]func(b *testdata.Builder){
 	"an old empty span":         func(b *testdata.Builder) { b.Span("v3", 0, 0, false); b.Span("v3", 0+5, 0, true, "x") },
 	"another item":              func(b *testdata.Builder) { b.Exec("UPDATE transcriptItems SET item='b!' WHERE item='b'") },
 	"no hash":                   func(b *testdata.Builder) { b.Exec("UPDATE transcriptSpans SET hash=NULL WHERE vatID='v2'") },
-	"upper-case hash":           func(b *testdata.Builder) { b.Exec("UPDATE transcriptSpans SET hash=upper(hash) WHERE vatID='v2'") },
-	"NULL incarnation":          func(b *testdata.Builder) { b.Exec("UPDATE transcriptSpans SET incarnation=NULL WHERE vatID='v2'") },
+	"hash as a BLOB": func(b *testdata.Builder) {
+		b.Exec("UPDATE transcriptSpans SET hash=CAST(hash AS BLOB) WHERE vatID='v2'")
+	},
+	"upper-case hash":  func(b *testdata.Builder) { b.Exec("UPDATE transcriptSpans SET hash=upper(hash) WHERE vatID='v2'") },
+	"NULL incarnation": func(b *testdata.Builder) { b.Exec("UPDATE transcriptSpans SET incarnation=NULL WHERE vatID='v2'") },
 	"incarnations not in order": func(b *testdata.Builder) {
 		b.Exec("UPDATE transcriptSpans SET incarnation=1 WHERE vatID='v1' AND startPos=0")
 	},

@@ -226,6 +226,12 @@ func TestExportOddities(t *testing.T) {
 			fails: "hash is", artifact: "transcript.v2.0.2", class: format.ErrHashMismatch, passes: true, file: "transcript.v2.0.2", content: "a\nb!\n"},
 		{name: "span without a hash", change: func(b *testdata.Builder) { b.Exec("UPDATE transcriptSpans SET hash=NULL WHERE vatID='v2'") },
 			fails: "hash is", artifact: "transcript.v2.0.2", class: format.ErrHashMismatch, passes: true},
+		{name: "span hash as a BLOB", change: func(b *testdata.Builder) {
+			b.Exec("UPDATE transcriptSpans SET hash=CAST(hash AS BLOB) WHERE vatID='v2'")
+		},
+			fails: `metadata says "x'`, artifact: "transcript.v2.0.2", class: format.ErrHashMismatch, passes: true},
+		{name: "heap hash as a BLOB", change: func(b *testdata.Builder) { b.Exec("UPDATE snapshots SET hash=CAST(hash AS BLOB) WHERE snapPos=4") },
+			fails: `metadata says "x'`, artifact: "snapshot.v1.4", class: format.ErrHashMismatch, passes: true},
 		{name: "upper-case hash", change: func(b *testdata.Builder) { b.Exec("UPDATE transcriptSpans SET hash=upper(hash) WHERE vatID='v2'") },
 			fails: "hash is", artifact: "transcript.v2.0.2", class: format.ErrHashMismatch, passes: true},
 		{name: "bundle id", change: func(b *testdata.Builder) { b.Exec("UPDATE bundles SET bundle=replace(bundle,'source\"','other\"')") },

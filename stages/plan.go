@@ -169,7 +169,7 @@ func (p *Plan) readHeaps(s *Store) error {
 			return nil
 		}
 		p.heaps = append(p.heaps, heapPlan{
-			rowid: q.Int(0), vatID: q.Text(1), pos: q.Int(2), hash: q.Text(3), stored: q.Int(6), size: q.Int(7), inUse: q.Int(4) != 0, present: q.Int(5) != 0,
+			rowid: q.Int(0), vatID: q.Text(1), pos: q.Int(2), hash: hashText(q, 3), stored: q.Int(6), size: q.Int(7), inUse: q.Int(4) != 0, present: q.Int(5) != 0,
 		})
 		return nil
 	})
@@ -191,8 +191,8 @@ func (p *Plan) readSpans(s *Store) error {
 		if q.Type(5) == lib.SQLITE_INTEGER {
 			span.incarnation, span.hasInc = q.Int(5), true
 		}
-		if h := q.Bytes(3); len(h) != 64 || !lowerHex(h) {
-			odd := string(format.AppendTemplate(nil, q.Value(3)))
+		if h := q.Bytes(3); len(h) != 64 || !lowerHex(h) || q.Type(3) != lib.SQLITE_TEXT {
+			odd := hashText(q, 3)
 			span.oddHash = &odd
 		} else if _, err := hex.Decode(span.hash[:], h); err != nil {
 			return err
@@ -203,6 +203,14 @@ func (p *Plan) readSpans(s *Store) error {
 		v.Spans = append(v.Spans, span)
 		return nil
 	})
+}
+
+// hashText is a hash as its record has it. A BLOB is none, whatever is in it: no import takes its record.
+func hashText(q *Stmt, i int) string {
+	if q.Type(i) == lib.SQLITE_BLOB {
+		return fmt.Sprintf("x'%x'", q.Bytes(i))
+	}
+	return string(format.AppendTemplate(nil, q.Value(i)))
 }
 
 func lowerHex(b []byte) bool {
