@@ -139,7 +139,8 @@ func TestListErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := filepath.Join(t.TempDir(), "another height")
-	put(t, other, strings.Replace(string(plain), "1234567", "1234568", 1))
+	changed := strings.Replace(string(plain), "1234567", "1234568", 1)
+	put(t, other, changed)
 	broken := errors.New("broken")
 	for text, o := range map[string]ListOptions{
 		"is a state directory":   {Path: testdata.Store(t, "tiny")},
@@ -147,9 +148,10 @@ func TestListErrors(t *testing.T) {
 		"no such file":           {Path: cut + ".none"},
 		"truncated":              {Path: cut},
 		"swingport-archive.json": {Path: other},
-		"broken":                 {Path: p.path, Each: func(ListEntry) error { return broken }},
-		"temporary files":        {Path: p.path, TempDir: cut},
-		"standard input":         {Path: "-"},
+		"block height 1234567, the header of the archive 1234568": {Path: "-", Stdin: strings.NewReader(changed)},
+		"broken":          {Path: p.path, Each: func(ListEntry) error { return broken }},
+		"temporary files": {Path: p.path, TempDir: cut},
+		"standard input":  {Path: "-"},
 	} {
 		if _, err := List(t.Context(), o); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%s: %v", text, err)

@@ -221,7 +221,7 @@ func (a *ownArchive) checkManifest(ctx context.Context) error {
 	want := a.manifest
 	switch {
 	case m.HasBlockHeight != want.HasBlockHeight || m.BlockHeight != want.BlockHeight:
-		return headerMismatch("block height", m.BlockHeight, want.BlockHeight)
+		return headerMismatch("block height", string(format.AppendNumber(nil, m.BlockHeight)), string(format.AppendNumber(nil, want.BlockHeight)))
 	case !m.HasArtifactMode || m.ArtifactMode != want.ArtifactMode:
 		return headerMismatch("artifact mode", m.ArtifactMode, want.ArtifactMode)
 	case m.Data != want.Data:
