@@ -76,13 +76,18 @@ func (d *DB) openFile(op int32) (*file, error) {
 	if f == 0 || (*lib.Tsqlite3_file)(ptr(f)).FpMethods == 0 {
 		return nil, fmt.Errorf("%s: the file is not open", d.path)
 	}
-	methods := (*lib.Tsqlite3_io_methods)(ptr((*lib.Tsqlite3_file)(ptr(f)).FpMethods))
+	methods := methodsOf(f)
 	if b, ok := blocksOf.Load(f); ok {
 		methods = b.(*blocks).old // reads beside the engine's
 	}
 	h := &file{tls: libc.NewTLS(), file: f}
 	h.read = *(*func(*libc.TLS, uintptr, uintptr, int32, int64) int32)(unsafe.Pointer(&struct{ p uintptr }{methods.FxRead}))
 	return h, nil
+}
+
+// methodsOf are the methods of a file that the engine has open.
+func methodsOf(file uintptr) *lib.Tsqlite3_io_methods {
+	return (*lib.Tsqlite3_io_methods)(ptr((*lib.Tsqlite3_file)(ptr(file)).FpMethods))
 }
 
 // readAt fills p from offset off of the file. What lies past its end is an error.
@@ -130,7 +135,7 @@ func (d *DB) cannotLock() error {
 		return nil
 	}
 	defer f.close()
-	methods := (*lib.Tsqlite3_io_methods)(ptr((*lib.Tsqlite3_file)(ptr(f.file)).FpMethods))
+	methods := methodsOf(f.file)
 	out := d.malloc(8)
 	defer libc.Xfree(f.tls, out)
 	if call[func(*libc.TLS, uintptr, uintptr) int32](methods.FxCheckReservedLock)(f.tls, f.file, out) == lib.SQLITE_OK {
@@ -139,14 +144,14 @@ func (d *DB) cannotLock() error {
 	return &fs.PathError{Op: "lock", Path: d.path, Err: syscall.Errno((*lib.TunixFile)(ptr(f.file)).FlastErrno)}
 }
 
-// lockAlone takes the lock that nobody has beside anybody else, who has the database open and has read of it; ok is false where it cannot be had.
-// The database is not read for it.
+// lockAlone takes the exclusive lock of the database file, which nobody gets while somebody else reads of it; ok is false where it cannot be had.
+// The database itself, which may be damaged, is not read for it.
 func (d *DB) lockAlone() (unlock func(), ok bool) {
 	f, err := d.openFile(lib.SQLITE_FCNTL_FILE_POINTER)
 	if err != nil {
 		return nil, false
 	}
-	methods := (*lib.Tsqlite3_io_methods)(ptr((*lib.Tsqlite3_file)(ptr(f.file)).FpMethods))
+	methods := methodsOf(f.file)
 	lock := call[func(*libc.TLS, uintptr, int32) int32](methods.FxLock)
 	unlock = func() {
 		call[func(*libc.TLS, uintptr, int32) int32](methods.FxUnlock)(f.tls, f.file, lib.SQLITE_LOCK_NONE)

@@ -345,9 +345,9 @@ func (s *Store) Close() error {
 // madeBeside has the paths of the -wal and -shm files that stores of this process made by being opened.
 var madeBeside sync.Map
 
-// tidy removes the -wal and -shm that opening made, if nobody else has the store open by now, which a lock shows that no reading needs to come
-// before: the database may be damaged. Where somebody has, or they cannot be removed, they stay: to any reader they mean the same as none. The
-// last of several stores of this process removes what the first one made.
+// tidy removes the -wal and -shm that opening made, if nobody else has the store open by now: the exclusive lock shows that. Where somebody
+// has, or they cannot be removed, they stay: to any reader they mean the same as none. The last of several stores of this process removes
+// what the first one made.
 func (s *Store) tidy() {
 	var made []string
 	for _, path := range []string{s.path + "-wal", s.path + "-shm"} {
